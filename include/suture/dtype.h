@@ -52,8 +52,8 @@ std::string_view name_of(Dtype dtype);
 /// The dtype that safetensors calls `name` (case matters), if there is one.
 std::optional<Dtype> dtype_from_name(std::string_view name);
 
-/// The dtype that a user calls `text`: `bf16`, `bfloat16`, `f16`, `float16`, `half`, `f32`, `float32`,
-/// `float`, `f64`, `float64` or `double` in any case; nothing otherwise.
+/// The dtype that a user calls `text`: `bf16`, `bfloat16`, `f16`, `float16`, `half`, `f32`,
+/// `float32`, `float`, `f64`, `float64` or `double` in any case; nothing otherwise.
 std::optional<Dtype> computable_dtype_from_user(std::string_view text);
 
 }  // namespace suture

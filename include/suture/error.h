@@ -15,12 +15,13 @@ struct Fault {
   std::string remedy;    ///< What the user can do about it.
 };
 
-/// The fault on one line: `FILE: tensor 'NAME': FOUND; expected EXPECTED; REMEDY`. Control characters
-/// and direction marks in any part are escaped, so that a hostile name cannot forge terminal output.
+/// The fault on one line: `FILE: tensor 'NAME': FOUND; expected EXPECTED; REMEDY`. Control
+/// characters and direction marks in any part are escaped, so that a hostile name cannot forge
+/// terminal output.
 std::string to_line(const Fault& fault);
 
-/// Text made safe for a terminal: control characters, invalid UTF-8 and direction marks become `\xNN`
-/// or `\u{NNNN}`; everything else is kept. Texts over 200 bytes are shortened in the middle.
+/// Text made safe for a terminal: control characters, invalid UTF-8 and direction marks become
+/// `\xNN` or `\u{NNNN}`; everything else is kept. Texts over 200 bytes are shortened in the middle.
 std::string printable(std::string_view text);
 
 /// Base of everything the library throws on purpose. `what()` is one printable line.

@@ -29,6 +29,16 @@ namespace {
   refuse(path, "cannot be opened: " + describe_errno(error));
 }
 
+FileIdentity identity_of(const struct stat& status) {
+  return {status.st_dev, status.st_ino, static_cast<std::uint64_t>(status.st_size),
+          status.st_mtim.tv_sec * 1'000'000'000LL + status.st_mtim.tv_nsec};
+}
+
+bool same(const FileIdentity& a, const FileIdentity& b) {
+  return a.device == b.device && a.inode == b.inode && a.size == b.size &&
+         a.modified_ns == b.modified_ns;
+}
+
 const char* kind_of(mode_t mode) {
   if (S_ISDIR(mode)) return "a directory";
   if (S_ISFIFO(mode)) return "a FIFO";
@@ -39,11 +49,6 @@ const char* kind_of(mode_t mode) {
 }  // namespace
 
 std::string describe_errno(int error) { return std::generic_category().message(error); }
-
-File::Identity identity_of(const struct stat& status) {
-  return {status.st_dev, status.st_ino, static_cast<std::uint64_t>(status.st_size),
-          status.st_mtim.tv_sec * 1'000'000'000LL + status.st_mtim.tv_nsec};
-}
 
 File File::open(const std::filesystem::path& path) {
   File file;
@@ -91,10 +96,9 @@ void File::read(std::uint64_t offset, void* out, std::size_t bytes) const {
 
 void File::verify_unchanged() const {
   struct stat status {};
-  const bool same =
-      ::stat(path_.c_str(), &status) == 0 && identity_of(status) == identity_;
-  if (!same) {
-    refuse(path_, "changed while it was being read", "wait until nothing writes to it and run again");
+  if (::stat(path_.c_str(), &status) != 0 || !same(identity_of(status), identity_)) {
+    refuse(path_, "changed while it was being read",
+           "wait until nothing writes to it and run again");
   }
 }
 

@@ -6,8 +6,15 @@
 
 namespace suture::format {
 
-/// A regular file open for positioned reads. It holds a descriptor and no cursor, so one `File` may be
-/// read from any number of threads. Reads, not maps: a mapped file that shrinks kills the process.
+/// What tells one state of a file from another without reading it.
+struct FileIdentity {
+  std::uint64_t device = 0, inode = 0, size = 0;
+  std::int64_t modified_ns = 0;
+};
+
+/// A regular file open for positioned reads. It holds a descriptor and no cursor, so one `File` may
+/// be read from any number of threads. Reads, not maps: a mapped file that shrinks kills the
+/// process.
 class File {
  public:
   /// Throws IoError when `path` is missing, unreadable or not a regular file (a FIFO or a device
@@ -33,20 +40,10 @@ class File {
   int descriptor() const { return descriptor_; }
 
  private:
-  struct Identity {
-    std::uint64_t device = 0, inode = 0, size = 0;
-    std::int64_t modified_ns = 0;
-    bool operator==(const Identity& other) const {
-      return device == other.device && inode == other.inode && size == other.size &&
-             modified_ns == other.modified_ns;
-    }
-  };
-  friend Identity identity_of(const struct stat& status);
-
   File() = default;
 
   std::filesystem::path path_;
-  Identity identity_;
+  FileIdentity identity_;
   int descriptor_ = -1;
 };
 

@@ -3,8 +3,9 @@
 #include <unordered_set>
 #include <vector>
 
-#include "format/file.h"
 #include "suture/error.h"
+
+#include "format/file.h"
 
 namespace suture::format {
 namespace {
@@ -30,7 +31,8 @@ class StrictnessCheck {
  private:
   void refuse_duplicate(const std::string& key) {
     if (open_objects_.back().insert(key).second) return;
-    throw FormatError({file_, {}, "key '" + printable(key) + "' twice in one object", "each key once", {}});
+    throw FormatError(
+        {file_, {}, "key '" + printable(key) + "' twice in one object", "each key once", {}});
   }
 
   const std::string& file_;
@@ -44,7 +46,8 @@ void refuse_byte_order_mark_and_nul(std::string_view text, const std::string& fi
     throw FormatError({file, {}, "a byte-order mark before the JSON", "plain UTF-8", {}});
   }
   if (const auto at = text.find('\0'); at != std::string_view::npos) {
-    throw FormatError({file, {}, "a NUL at byte " + std::to_string(at) + " of the JSON", "text", {}});
+    throw FormatError(
+        {file, {}, "a NUL at byte " + std::to_string(at) + " of the JSON", "text", {}});
   }
 }
 
