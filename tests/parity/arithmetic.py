@@ -1,0 +1,62 @@
+"""The numerics contract in torch and numpy: what every output element must be, bit for bit."""
+
+import numpy as np
+import torch
+
+from families import bits
+
+
+def round_to_odd_float32(values):
+    """float64 to float32 such that one more rounding, to a shorter type, gives what rounding once would."""
+    with np.errstate(over="ignore"):
+        nearest = values.astype(np.float32)
+    exact = nearest.astype(np.float64) == values
+    pattern = nearest.view(np.int32)
+    toward_zero = np.where(np.abs(nearest.astype(np.float64)) > np.abs(values), pattern - 1, pattern)
+    odd = np.where(exact | np.isnan(values), pattern, toward_zero | 1)
+    return odd.astype(np.int32).view(np.float32)
+
+
+def round_once(wide, dtype):
+    """Nearest even in one rounding; torch itself goes from float64 to the 16-bit types by way of float32."""
+    if wide.dtype == torch.float64 and dtype in (torch.float16, torch.bfloat16):
+        wide = torch.from_numpy(round_to_odd_float32(wide.numpy().copy()))
+    return wide.to(dtype)
+
+
+def keep_equal(target, result):
+    """Where nothing changed, and where the target is NaN, the target's own bits stay."""
+    return torch.where((result == target) | target.isnan(), target, result)
+
+
+def add(target, terms):
+    """target + sum of scale * vector, for `terms` of (scale, vector), in the order given."""
+    wide = torch.float64 if any(v.dtype == torch.float64 for _, v in terms) else torch.float32
+    total = target.to(wide)
+    for scale, vector in terms:
+        scale = torch.tensor(scale, dtype=torch.float32).to(wide)
+        total = total + scale * vector.to(wide)
+    return keep_equal(target, round_once(total, target.dtype))
+
+
+def narrow_difference(tuned, base):
+    return tuned.float() - base.float()
+
+
+def stored_difference(tuned, base):
+    """What extract stores: float32 where that gives the tuned tensor back, else float64."""
+    narrow = narrow_difference(tuned, base)
+    if torch.equal(bits(add(base, [(1.0, narrow)])), bits(tuned)):
+        return narrow
+    return tuned.double() - base.double()
+
+
+def assert_same_bits(got, expected, what):
+    assert got.dtype == expected.dtype, f"{what}: {got.dtype}, expected {expected.dtype}"
+    assert got.shape == expected.shape, f"{what}: {tuple(got.shape)}, expected {tuple(expected.shape)}"
+    different = (bits(got) != bits(expected)).view(-1).nonzero().view(-1)
+    if len(different) > 0:
+        first = int(different[0])
+        pair = got.view(-1)[first].item(), expected.view(-1)[first].item()
+        raise AssertionError(f"{what}: {len(different)} of {got.numel()} elements differ, the first at {first}: "
+                             f"{pair[0]!r}, expected {pair[1]!r}")
