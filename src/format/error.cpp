@@ -27,8 +27,9 @@ std::size_t decode_utf8(std::string_view text, std::size_t i, std::uint32_t& cod
 
 // Characters that move the cursor, change direction or are invisible.
 bool is_deceptive(std::uint32_t code) {
-  return code < 0x20 || (code >= 0x7F && code < 0xA0) || (code >= 0x200B && code <= 0x200F) ||
-         (code >= 0x2028 && code <= 0x202E) || (code >= 0x2060 && code <= 0x206F) || code == 0xFEFF;
+  return code < 0x20 || (code >= 0x7F && code < 0xA0) || code == 0x61C ||
+         (code >= 0x200B && code <= 0x200F) || (code >= 0x2028 && code <= 0x202E) ||
+         (code >= 0x2060 && code <= 0x206F) || code == 0xFEFF;
 }
 
 std::string escaped(std::string_view text) {
@@ -52,10 +53,12 @@ std::string escaped(std::string_view text) {
   return out;
 }
 
-// Moves `at` back to the start of a UTF-8 sequence, so that a cut does not split one.
+// Moves `at` back to the start of a UTF-8 sequence, so that a cut does not split one. A sequence
+// has at most three bytes after its first: what has more is not UTF-8 and is cut where it is.
 std::size_t sequence_start(std::string_view text, std::size_t at) {
-  while (at > 0 && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) --at;
-  return at;
+  std::size_t start = at;
+  while (start > 0 && (static_cast<unsigned char>(text[start]) & 0xC0) == 0x80) --start;
+  return at - start <= 3 ? start : at;
 }
 
 // Parts of a fault other than the tensor's name may be whole sentences, so they are not shortened.
