@@ -24,19 +24,19 @@ def round_once(wide, dtype):
     return wide.to(dtype)
 
 
-def keep_equal(target, result):
-    """Where nothing changed, and where the target is NaN, the target's own bits stay."""
-    return torch.where((result == target) | target.isnan(), target, result)
+def add(target, terms, dtype=None):
+    """target + sum of scale * vector, for `terms` of (scale, vector), in the order given, rounded to `dtype`.
 
-
-def add(target, terms):
-    """target + sum of scale * vector, for `terms` of (scale, vector), in the order given."""
+    Each operation is rounded on its own, in float32, or in float64 where a vector is float64. Where nothing changed,
+    and where the target is NaN, the target's own bits stay.
+    """
+    dtype = dtype or target.dtype
     wide = torch.float64 if any(v.dtype == torch.float64 for _, v in terms) else torch.float32
     total = target.to(wide)
     for scale, vector in terms:
-        scale = torch.tensor(scale, dtype=torch.float32).to(wide)
-        total = total + scale * vector.to(wide)
-    return keep_equal(target, round_once(total, target.dtype))
+        total = total + torch.tensor(scale, dtype=wide) * vector.to(wide)
+    kept = (total == target.to(wide)) | target.isnan()
+    return torch.where(kept, target.to(dtype), round_once(total, dtype))
 
 
 def narrow_difference(tuned, base):

@@ -2,8 +2,10 @@
 
 import pytest
 
+import torch
+
 from arithmetic import add, assert_same_bits, narrow_difference
-from families import read_weights
+from families import read_weights, weight_files
 
 
 @pytest.fixture(scope="module", params=[("llama", "bf16"), ("mistral", "f32")], ids="-".join)
@@ -45,6 +47,22 @@ def test_analogy(models, suture, tmp_path):
            "-o", tmp_path / "out")
     target, a, b = (models.weights(role) for role in ("instruct", "grpo", "sft"))
     assert_out(tmp_path / "out", target, lambda name: add(target[name], [(1.0, narrow_difference(a[name], b[name]))]))
+
+
+def test_wider_output(models, vectors, suture, tmp_path):
+    """--dtype f32 keeps what rounding to the target's dtype would lose."""
+    suture("inject", models.folders["instruct"], f"{vectors[0]}@0.3", "--dtype", "f32", "-o", tmp_path / "out")
+    target, v = models.weights("instruct"), read_weights(vectors[0])
+    assert_out(tmp_path / "out", target, lambda name: add(target[name], [(0.3, v[name])], torch.float32))
+
+
+def test_same_bytes_whatever_the_threads(models, vectors, suture, tmp_path):
+    files = []
+    for threads in (1, 2, 5):
+        out = tmp_path / f"out-{threads}"
+        suture("inject", models.folders["instruct"], f"{vectors[0]}@0.3", "--threads", threads, "-o", out)
+        files.append({name: path.read_bytes() for name, path in weight_files(out).items()})
+    assert files[0] == files[1] == files[2] and len(files[0]) == 5
 
 
 SELECTIONS = {
