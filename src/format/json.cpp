@@ -11,6 +11,7 @@ namespace suture::format {
 namespace {
 
 constexpr std::size_t kMaxDepth = 64;
+constexpr std::size_t kMaxReasonBytes = 300;
 
 // Watches the parse for what the DOM would silently swallow: duplicate keys and absurd depth.
 class StrictnessCheck {
@@ -51,12 +52,18 @@ void refuse_byte_order_mark_and_nul(std::string_view text, const std::string& fi
   }
 }
 
+std::string reason_of(const nlohmann::json::exception& error) {
+  std::string_view text = error.what();  // "[json.exception.parse_error.101] parse error at ..."
+  if (const auto tag = text.find("] "); tag != std::string_view::npos) text.remove_prefix(tag + 2);
+  return std::string(text.substr(0, kMaxReasonBytes));
+}
+
 Json parse_json(std::string_view text, const std::string& file) {
   refuse_byte_order_mark_and_nul(text, file);
   try {
     return Json::parse(text.begin(), text.end(), StrictnessCheck(file));
   } catch (const nlohmann::json::exception& error) {
-    throw FormatError({file, {}, std::string("not valid JSON: ") + error.what(), {}, {}});
+    throw FormatError({file, {}, "not valid JSON: " + reason_of(error), {}, {}});
   }
 }
 

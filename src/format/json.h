@@ -18,6 +18,10 @@ Json parse_json(std::string_view text, const std::string& file);
 /// `parse_json` of a file of at most `limit_bytes`.
 Json read_json_file(const std::filesystem::path& path, std::uint64_t limit_bytes);
 
+/// What the parser says, shortened: it quotes the token it was at, which a hostile file can make as
+/// long as itself.
+std::string reason_of(const nlohmann::json::exception& error);
+
 /// Throws FormatError for what no JSON file of a model may hold: a byte-order mark or a NUL byte.
 void refuse_byte_order_mark_and_nul(std::string_view text, const std::string& file);
 
