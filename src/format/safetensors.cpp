@@ -13,6 +13,7 @@
 namespace suture::format {
 namespace {
 
+constexpr std::string_view kMetadataKey = "__metadata__";
 constexpr std::size_t kMaxRank = 64;
 constexpr std::size_t kMaxTensors = 2'000'000;
 
@@ -59,16 +60,17 @@ class HeaderHandler final : public nlohmann::json_sax<nlohmann::json> {
   bool end_array() override;
   bool parse_error(std::size_t position, const std::string&,
                    const nlohmann::json::exception& error) override {
-    fail("header is not valid JSON at byte " + std::to_string(position) + ": " + error.what(), {});
+    fail("header is not valid JSON at byte " + std::to_string(position) + ": " + reason_of(error),
+         {});
   }
 
  private:
   enum class State { kStart, kTop, kMetadata, kTensor, kNumbers, kIgnored };
-  static constexpr std::string_view kMetadataKey = "__metadata__";
   static constexpr std::size_t kMaxIgnoredDepth = 64;
 
   [[noreturn]] void fail(std::string found, std::string expected) const {
-    const bool in_tensor = state_ == State::kTensor || state_ == State::kNumbers;
+    const bool in_tensor =
+        state_ == State::kTensor || state_ == State::kNumbers || state_ == State::kIgnored;
     throw FormatError(
         {file_, in_tensor ? entries_.back().name : "", std::move(found), std::move(expected), {}});
   }
@@ -282,6 +284,15 @@ class EntryCheck {
   const std::string& file_;
 };
 
+// `text` as a JSON string, quotes included.
+std::string json_string(const std::string& text) {
+  try {
+    return Json(text).dump();
+  } catch (const nlohmann::json::exception&) {
+    throw FormatError({{}, {}, "'" + printable(text) + "'", "UTF-8 text", "rename it"});
+  }
+}
+
 // The data must be covered exactly: begin at 0, no hole, no overlap, end where the file ends.
 void require_exact_cover(const std::vector<TensorInfo>& sorted, std::uint64_t data_bytes,
                          const std::string& file) {
@@ -367,15 +378,21 @@ std::string lay_out_safetensors(std::vector<TensorInfo>& tensors,
   std::sort(tensors.begin(), tensors.end(), [](const TensorInfo& a, const TensorInfo& b) {
     return a.dtype != b.dtype ? a.dtype > b.dtype : a.name < b.name;
   });
-  const auto quoted = [](const std::string& text) { return Json(text).dump(); };
   std::string json = "{";
-  if (!metadata.empty()) json += "\"__metadata__\":" + Json(metadata).dump();
+  for (const auto& [key, value] : metadata) {
+    json += (json.size() == 1 ? "\"__metadata__\":{" : ",") + json_string(key) + ":" +
+            json_string(value);
+  }
+  if (!metadata.empty()) json += '}';
   std::uint64_t end = 0;
   for (TensorInfo& tensor : tensors) {
+    if (tensor.name.empty() || tensor.name == kMetadataKey) {
+      throw FormatError({{}, {}, "a tensor called '" + tensor.name + "'", "another name", {}});
+    }
     tensor.offset = end;
     end += tensor.bytes;
     if (json.size() > 1) json += ',';
-    json += quoted(tensor.name) + ":{\"dtype\":\"" + std::string(name_of(tensor.dtype)) +
+    json += json_string(tensor.name) + ":{\"dtype\":\"" + std::string(name_of(tensor.dtype)) +
             "\",\"shape\":" + Json(tensor.shape).dump() + ",\"data_offsets\":[" +
             std::to_string(tensor.offset) + "," + std::to_string(end) + "]}";
   }
