@@ -38,6 +38,8 @@ void refuse_lookalikes(const File& file) {
   const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(file.size(), buffer.size()));
   file.read(0, buffer.data(), count);
   const std::string_view beginning(buffer.data(), count);
+  // A header's length may begin like a gzip file, but then the header follows it.
+  if (count > 8 && beginning[8] == '{') return;
   for (const Lookalike& lookalike : kLookalikes) {
     if (beginning.substr(0, lookalike.beginning.size()) != lookalike.beginning) continue;
     throw FormatError(
