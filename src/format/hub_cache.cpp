@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <regex>
+#include <string_view>
 
 #include "suture/error.h"
 
@@ -14,6 +14,10 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::uint64_t kMaxRefBytes = 4096;
+constexpr std::size_t kMaxNamePartBytes = 96;
+constexpr std::size_t kMaxRevisionBytes = 250;
+constexpr std::string_view kAlphanumeric =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
 fs::path from_environment(const char* variable, const char* below = "") {
   const char* value = std::getenv(variable);
@@ -22,6 +26,16 @@ fs::path from_environment(const char* variable, const char* below = "") {
 
 bool is_commit(const std::string& text) {
   return text.size() == 40 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
+// The `org` or the `name` of `org/name`.
+bool is_name_part(std::string_view text) {
+  const auto is_allowed = [](char c) {
+    return c == '.' || c == '_' || c == '-' || kAlphanumeric.find(c) != std::string_view::npos;
+  };
+  return !text.empty() && text.size() <= kMaxNamePartBytes &&
+         kAlphanumeric.find(text.front()) != std::string_view::npos &&
+         std::all_of(text.begin(), text.end(), is_allowed);
 }
 
 // A revision is a path below refs/; it may be nested (refs/pr/1) but never climb.
@@ -58,9 +72,18 @@ fs::path hub_cache_root() {
 }
 
 bool looks_like_hub_name(const std::string& text) {
-  static const std::regex shape(
-      "[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}(@[^@]{1,250})?");
-  return std::regex_match(text, shape);
+  const std::string_view whole = text;
+  const auto at = whole.find('@');
+  const std::string_view repository = whole.substr(0, at);
+  const auto slash = repository.find('/');
+  if (slash == std::string_view::npos || !is_name_part(repository.substr(0, slash)) ||
+      !is_name_part(repository.substr(slash + 1))) {
+    return false;
+  }
+  if (at == std::string_view::npos) return true;
+  const std::string_view revision = whole.substr(at + 1);
+  return !revision.empty() && revision.size() <= kMaxRevisionBytes &&
+         revision.find('@') == std::string_view::npos;
 }
 
 CachedModel find_in_hub_cache(const fs::path& root, const std::string& name) {

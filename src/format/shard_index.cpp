@@ -1,8 +1,8 @@
 #include "format/shard_index.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
-#include <regex>
 
 #include "suture/error.h"
 
@@ -18,19 +18,32 @@ constexpr std::size_t kMaxIndexEntries = 1'000'000;
 
 bool stays_in_folder(const std::string& name) {
   const fs::path path(name);
-  return !name.empty() && path.is_relative() && path.has_filename() &&
+  return !name.empty() && name.find('\0') == std::string::npos && path.is_relative() &&
+         path.has_filename() &&
          std::none_of(path.begin(), path.end(), [](const fs::path& part) { return part == ".."; });
 }
 
-// `model-00001-of-00003.safetensors` promises three shards.
+// `model-00001-of-00003.safetensors` promises three shards. No std::regex: it recurses once for
+// every character, and a name may have millions.
+std::optional<std::size_t> promised_shards(const std::string& shard) {
+  const auto of = shard.rfind("-of-");
+  if (of == std::string::npos || of == 0 || shard[of - 1] < '0' || shard[of - 1] > '9') {
+    return std::nullopt;
+  }
+  std::size_t count = 0;
+  const char* end = shard.data() + shard.size();
+  const auto [dot, error] = std::from_chars(shard.data() + of + 4, end, count);
+  if (error != std::errc() || dot == end || *dot != '.') return std::nullopt;
+  return count;
+}
+
 void warn_of_broken_promise(ShardIndex& index) {
-  static const std::regex numbered(".*-[0-9]+-of-([0-9]{1,6})\\.[a-z]+");
-  std::smatch match;
   for (const std::string& shard : index.shards) {
-    if (!std::regex_match(shard, match, numbered)) continue;
-    if (std::stoul(match[1]) == index.shards.size()) continue;
+    const std::optional<std::size_t> promised = promised_shards(shard);
+    if (!promised || *promised == index.shards.size()) continue;
     index.warnings.push_back("the index lists " + std::to_string(index.shards.size()) +
-                             " shards, but '" + printable(shard) + "' speaks of " + match[1].str());
+                             " shards, but '" + printable(shard) + "' speaks of " +
+                             std::to_string(*promised));
     return;
   }
 }
