@@ -52,11 +52,14 @@ bool looks_like_weights(const fs::path& name) {
 
 // A folder that --force may replace: empty, or plainly a model or a vector.
 bool is_replaceable_folder(const fs::path& folder) {
-  const auto entries = fs::directory_iterator(folder);
-  const bool has_model = fs::exists(folder / "config.json") || fs::exists(folder / "suture.json");
-  return begin(entries) == end(entries) || has_model ||
-         std::any_of(fs::directory_iterator(folder), fs::directory_iterator(),
-                     [](const auto& entry) { return looks_like_weights(entry.path()); });
+  std::error_code error;
+  bool is_empty = true;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    const fs::path name = at->path().filename();
+    if (name == "config.json" || name == "suture.json" || looks_like_weights(name)) return true;
+    is_empty = false;
+  }
+  return is_empty && !error;
 }
 
 bool is_within(const fs::path& inner, const fs::path& outer) {
@@ -200,7 +203,8 @@ void StagedOutput::place_file() {
 
 void StagedOutput::place_folder() {
   std::error_code error;
-  if (!fs::exists(destination_, error)) {
+  // A folder that came into being meanwhile must stop the first rename, not be swapped away.
+  if (existing_ == Existing::kRefuse || !fs::exists(destination_, error)) {
     if (!rename_with(stage_, destination_, RENAME_NOREPLACE)) rename_plainly(stage_, destination_);
     return;
   }
