@@ -41,13 +41,25 @@ bool is_weight_file(const fs::path& path) {
              kWeightExtensions.end();
 }
 
-std::vector<fs::path> files_with_extension(const fs::path& folder, std::string_view extension) {
+// What the folder holds, sorted.
+std::vector<fs::path> list_folder(const fs::path& folder) {
   std::vector<fs::path> found;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    if (entry.path().extension() == extension && is_file(entry.path()))
-      found.push_back(entry.path());
+  std::error_code error;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    found.push_back(at->path());
   }
+  if (error) throw IoError({folder.string(), {}, "cannot be listed: " + error.message(), {}, {}});
   std::sort(found.begin(), found.end());
+  return found;
+}
+
+std::vector<fs::path> files_with_extension(const fs::path& folder, std::string_view extension) {
+  std::vector<fs::path> found = list_folder(folder);
+  found.erase(std::remove_if(found.begin(), found.end(),
+                             [&](const fs::path& path) {
+                               return path.extension() != extension || !is_file(path);
+                             }),
+              found.end());
   return found;
 }
 
@@ -71,10 +83,11 @@ std::pair<const char*, const char*> describe_without_weights(const fs::path& fol
 
 void collect_side_files(const fs::path& folder, const fs::path& below, int depth,
                         SideFiles& files) {
-  for (const auto& entry : fs::directory_iterator(folder / below)) {
-    const fs::path name = entry.path().filename();
+  for (const fs::path& path : list_folder(folder / below)) {
+    const fs::path name = path.filename();
+    std::error_code error;
     if (name.string().front() == '.') continue;
-    if (entry.is_directory()) {
+    if (fs::is_directory(path, error)) {
       if (depth < kMaxSideFolderDepth) collect_side_files(folder, below / name, depth + 1, files);
     } else {
       (is_weight_file(name) ? files.left_out : files.copied).push_back(below / name);
