@@ -23,6 +23,8 @@ namespace fs = std::filesystem;
 
 using Bytes = std::vector<char>;
 
+constexpr std::size_t kLongNameBytes = 4096;
+
 // Storages of strided tensors, read once. The range lies inside the file, so memory is bounded by
 // it.
 class StorageCache {
@@ -159,6 +161,10 @@ void Checkpoint::Impl::finish() {
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     by_name.emplace(tensors[i].name, i);
     total_bytes += tensors[i].bytes;
+    if (tensors[i].name.size() > kLongNameBytes) {
+      warnings.push_back("a tensor's name has " + std::to_string(tensors[i].name.size()) +
+                         " bytes: '" + printable(tensors[i].name) + "'");
+    }
   }
   if (tensors.empty()) warnings.push_back("the checkpoint holds no tensors");
 }
