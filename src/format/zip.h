@@ -20,9 +20,9 @@ struct ZipEntry {
 /// The directory of a zip archive as `torch.save` writes it. Nothing is ever decompressed.
 ///
 /// `open` checks all of it and refuses what two readers could understand differently: local headers
-/// that disagree with the directory, records that overlap, lie outside the file, share a name or are
-/// encrypted, more than one root folder, names that climb out of it, bytes that belong to nothing
-/// after the directory, and 64-bit fields that contradict the 32-bit ones.
+/// that disagree with the directory, records that overlap, lie outside the file, share a name or
+/// are encrypted, more than one root folder, names that climb out of it, bytes that belong to
+/// nothing after the directory, and 64-bit fields that contradict the 32-bit ones.
 class ZipArchive {
  public:
   /// Reads and checks the directory. Throws FormatError.
@@ -44,8 +44,5 @@ class ZipArchive {
   std::string_view root_;
   std::vector<ZipEntry> entries_;
 };
-
-/// True when the file begins as a zip archive does.
-bool looks_like_zip(const File& file);
 
 }  // namespace suture::format
