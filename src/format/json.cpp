@@ -11,29 +11,35 @@ namespace suture::format {
 namespace {
 
 constexpr std::size_t kMaxDepth = 64;
+constexpr std::size_t kMaxKeys = 1'000'000;
 constexpr std::size_t kMaxReasonBytes = 300;
 
-// Watches the parse for what the DOM would silently swallow: duplicate keys and absurd depth.
+// Watches the parse for what the DOM would silently swallow: duplicate keys, absurd depth and size.
 class StrictnessCheck {
  public:
   explicit StrictnessCheck(const std::string& file) : file_(file) {}
 
   bool operator()(int depth, Json::parse_event_t event, Json& parsed) {
     using Event = Json::parse_event_t;
-    if (static_cast<std::size_t>(depth) > kMaxDepth) {
+    const bool opens = event == Event::object_start || event == Event::array_start;
+    if (opens && static_cast<std::size_t>(depth) >= kMaxDepth) {
       throw FormatError({file_, {}, "JSON nested over 64 levels deep", {}, {}});
     }
     if (event == Event::object_start) open_objects_.emplace_back();
     if (event == Event::object_end) open_objects_.pop_back();
-    if (event == Event::key) refuse_duplicate(parsed.get_ref<const std::string&>());
+    if (event == Event::key) check_key(parsed.get_ref<const std::string&>());
     return true;
   }
 
  private:
-  void refuse_duplicate(const std::string& key) {
-    if (open_objects_.back().insert(key).second) return;
-    throw FormatError(
-        {file_, {}, "key '" + printable(key) + "' twice in one object", "each key once", {}});
+  void check_key(const std::string& key) {
+    if (!open_objects_.back().insert(key).second) {
+      throw FormatError(
+          {file_, {}, "key '" + printable(key) + "' twice in one object", "each key once", {}});
+    }
+    if (open_objects_.back().size() > kMaxKeys) {
+      throw FormatError({file_, {}, "over 1,000,000 keys in one object", "fewer", {}});
+    }
   }
 
   const std::string& file_;

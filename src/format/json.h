@@ -12,7 +12,8 @@ namespace suture::format {
 using Json = nlohmann::json;
 
 /// Parses untrusted JSON more strictly than the parser underneath: no byte-order mark, no NUL, no
-/// duplicate key, at most 64 levels. `file` names the source in errors. Throws FormatError.
+/// duplicate key, at most 64 levels and 1,000,000 keys in one object. `file` names the source in
+/// errors. Throws FormatError.
 Json parse_json(std::string_view text, const std::string& file);
 
 /// `parse_json` of a file of at most `limit_bytes`.

@@ -14,7 +14,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::uint64_t kMaxIndexBytes = 256 << 20;
-constexpr std::size_t kMaxIndexEntries = 1'000'000;
 
 bool stays_in_folder(const std::string& name) {
   const fs::path path(name);
@@ -69,8 +68,6 @@ ShardIndex read_shard_index(const fs::path& path) {
     throw FormatError(
         {file, {}, "no tensors in 'weight_map'", "an object from tensor names to shard files", {}});
   }
-  if (map->size() > kMaxIndexEntries)
-    throw FormatError({file, {}, "over 1,000,000 tensors", "fewer", {}});
   ShardIndex index;
   index.total_size = claimed_size(root, index.warnings);
   for (const auto& [tensor, shard] : map->items()) {

@@ -69,12 +69,18 @@ TEST(ParseJson, AcceptsAKeyInSeveralObjects) {
 }
 
 TEST(ParseJson, RefusesMoreThan64Levels) {
-  EXPECT_NO_THROW(parse_json(nested_arrays(64), "f"));
-  EXPECT_TRUE(holds(refusal_of(nested_arrays(66)), "over 64 levels"));
+  EXPECT_NO_THROW(parse_json(std::string(64, '[') + "1" + std::string(64, ']'), "f"));
+  EXPECT_TRUE(holds(refusal_of(nested_arrays(65)), "over 64 levels"));
 }
 
 TEST(ParseJson, RefusesManyNestedArraysAtOnce) {
   EXPECT_TRUE(holds(refusal_of(std::string(200'000, '[')), "over 64 levels"));
+}
+
+TEST(ParseJson, RefusesMoreThanAMillionKeysInOneObject) {
+  std::string text = "{";
+  for (int i = 0; i <= 1'000'000; ++i) text += "\"" + std::to_string(i) + "\":0,";
+  EXPECT_TRUE(holds(refusal_of(text), "over 1,000,000 keys in one object"));
 }
 
 TEST(ParseJson, RefusesANumberTooLargeForAFloat) {
