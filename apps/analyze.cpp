@@ -1,0 +1,68 @@
+#include "suture/analysis.h"
+#include "suture/error.h"
+
+#include "common/command.h"
+#include "common/talk.h"
+#include "common/terminal.h"
+#include "report/csv_report.h"
+#include "report/json_report.h"
+#include "report/text_report.h"
+
+namespace suture::apps {
+namespace {
+
+bool is_plain_model(const std::string& argument) {
+  return parse_vector_argument(argument).subtrahend.empty() && !is_stored_vector(argument);
+}
+
+// Two models are TUNED and BASE of one vector; anything else is a list of vectors.
+std::vector<std::string> vectors_named_by(const std::vector<std::string>& arguments) {
+  const bool two_models =
+      arguments.size() == 2 && is_plain_model(arguments[0]) && is_plain_model(arguments[1]);
+  if (two_models) return {arguments[0] + " - " + arguments[1]};
+  return arguments;
+}
+
+std::vector<AnalyzedVector> open_vectors(const Arguments& arguments) {
+  std::vector<AnalyzedVector> vectors;
+  for (const std::string& text : vectors_named_by(arguments.positional)) {
+    const VectorArgument argument = parse_vector_argument(text);
+    const TaskVector vector = argument.scale * open_vector(argument);
+    arguments.only.require_matches(vector.names());
+    vectors.push_back({text, vector.only(arguments.only), {}});
+    if (!arguments.base.empty()) vectors.back().base = Checkpoint::open(arguments.base);
+  }
+  return vectors;
+}
+
+int run(const Arguments& arguments) {
+  const Analysis analysis = analyze(open_vectors(arguments), with_terminal(arguments));
+  if (!arguments.json.empty()) write_result(arguments.json, report::to_json(analysis));
+  if (!arguments.csv.empty()) write_result(arguments.csv, report::to_csv(analysis));
+  const bool data_on_stdout = arguments.json == "-" || arguments.csv == "-";
+  if (!data_on_stdout) write_stdout(report::to_text(analysis, text_style(arguments)));
+  return kDone;
+}
+
+}  // namespace
+
+const Command& analyze_command() {
+  static const Command command{
+      {"analyze",
+       "analyze VECTOR... | TUNED BASE",
+       "norms per tensor, module, block and layer, and how vectors compare",
+       "L2 norm, norm relative to the base, RMS, largest magnitude, share of elements changed and "
+       "a\n"
+       "histogram of magnitudes; for several vectors cosine and sign agreement with its chance "
+       "level. One\n"
+       "streaming pass.",
+       {"suture analyze reasoning.safetensors",
+        "suture analyze reasoning.safetensors coding.safetensors --json -"},
+       {"only", "except", "base", "device", "threads", "memory", "seed", "json", "csv", "quiet",
+        "ascii"},
+       1},
+      run};
+  return command;
+}
+
+}  // namespace suture::apps

@@ -1,0 +1,301 @@
+#include "common/arguments.h"
+
+// Paths may hold commas: no splitting.
+#define CXXOPTS_VECTOR_DELIMITER '\0'
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <functional>
+#include <utility>
+
+#include <cxxopts.hpp>
+
+#include "suture/error.h"
+
+#include "core/nearest_name.h"
+#include "core/scalar_type.h"
+
+namespace suture::apps {
+namespace {
+
+[[noreturn]] void refuse(const std::string& found, const std::string& expected,
+                         const std::string& remedy = {}) {
+  throw UsageError({{}, {}, found, expected, remedy});
+}
+
+std::uint64_t parse_count(const std::string& text, const std::string& what, std::uint64_t first,
+                          std::uint64_t last) {
+  std::uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < first || value > last) {
+    refuse(what + " '" + printable(text) + "'",
+           "a whole number from " + std::to_string(first) + " to " + std::to_string(last));
+  }
+  return value;
+}
+
+void parse_allowed(const std::string& text, std::set<std::string>& allowed) {
+  const auto& topics = compatibility_topics();
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    const std::string topic = text.substr(begin, end - begin);
+    const bool known = std::find(topics.begin(), topics.end(), topic) != topics.end();
+    if (!known || topic == "shapes" || topic == "vocabulary") {
+      refuse("--allow '" + printable(topic) + "'",
+             "a topic that `suture check` named, but shapes or vocabulary",
+             did_you_mean(topic, topics));
+    }
+    allowed.insert(topic);
+    begin = end + 1;
+  }
+}
+
+VocabularyPolicy parse_vocabulary(const std::string& text) {
+  if (text == "same") return VocabularyPolicy::kSame;
+  if (text == "common") return VocabularyPolicy::kCommon;
+  refuse("--vocab '" + printable(text) + "'", "same or common");
+}
+
+// The work of these commands is moving file bytes, for which a GPU has nothing to give; a device
+// that is not there is an error all the same.
+void check_device(const std::string& text) {
+  const bool is_cuda = text.rfind("cuda:", 0) == 0;
+  if (text != "cpu" && text != "cuda" && !is_cuda)
+    refuse("--device '" + printable(text) + "'", "cpu, cuda or cuda:N");
+  if (is_cuda) parse_count(text.substr(5), "--device cuda:", 0, 127);
+  require_device(at::Device(text));
+}
+
+// One option: how help shows it and what its value does.
+struct OptionSpec {
+  const char* flags;     // as cxxopts takes them
+  const char* argument;  // empty for a switch
+  const char* help;
+  std::function<void(Arguments&, const std::string&)> apply;
+};
+
+const std::map<std::string, OptionSpec>& option_table() {
+  using A = Arguments;
+  using S = const std::string&;
+  static const std::map<std::string, OptionSpec> table{
+      {"output",
+       {"o,output", "PATH", "where to write: NAME.safetensors for one file, else a folder",
+        [](A& a, S v) { a.output = v; }}},
+      {"only",
+       {"only", "SELECTION", "use only these tensors, such as 'layer=8-20 & block=mlp'",
+        [](A& a, S v) { a.only = a.only & Selection::parse(v); }}},
+      {"except",
+       {"except", "SELECTION", "use all but these tensors",
+        [](A& a, S v) { a.only = a.only & !Selection::parse(v); }}},
+      {"scale",
+       {"scale", "S", "multiply every vector by S",
+        [](A& a, S v) { a.scale = parse_number(v, "--scale"); }}},
+      {"dtype",
+       {"dtype", "DTYPE", "dtype of the output: bf16, f16, f32 or f64",
+        [](A& a, S v) {
+          a.dtype = computable_dtype_from_user(v);
+          if (!a.dtype) refuse("--dtype '" + printable(v) + "'", "bf16, f16, f32 or f64");
+        }}},
+      {"base",
+       {"base", "MODEL", "the model that norms are relative to", [](A& a, S v) { a.base = v; }}},
+      {"vocab",
+       {"vocab", "POLICY", "same (default), or common: match rows by token text",
+        [](A& a, S v) { a.check.vocabulary = parse_vocabulary(v); }}},
+      {"allow",
+       {"allow", "TOPIC,...", "go on in spite of these findings of `suture check`",
+        [](A& a, S v) { parse_allowed(v, a.check.allowed); }}},
+      {"max-shard-size",
+       {"max-shard-size", "BYTES", "split the output into files of at most this size (5GB)",
+        [](A& a, S v) { a.max_shard_bytes = parse_bytes(v, "--max-shard-size"); }}},
+      {"device",
+       {"device", "DEVICE", "cpu; file surgery has no use for a GPU",
+        [](A&, S v) { check_device(v); }}},
+      {"threads",
+       {"threads", "N", "worker threads (default: one per core)",
+        [](A& a, S v) {
+          a.run.threads = static_cast<unsigned>(parse_count(v, "--threads", 1, 1024));
+        }}},
+      {"memory",
+       {"memory", "BYTES", "memory for buffers (default: 512MiB)",
+        [](A& a, S v) { a.run.memory_budget_bytes = parse_bytes(v, "--memory"); }}},
+      {"seed",
+       {"seed", "N", "seed for what is random; nothing is in this command",
+        [](A&, S v) { parse_count(v, "--seed", 0, UINT64_MAX); }}},
+      {"json",
+       {"json", "FILE", "write the result as JSON to FILE, or - for stdout",
+        [](A& a, S v) { a.json = v; }}},
+      {"csv",
+       {"csv", "FILE", "write the result as CSV to FILE, or - for stdout",
+        [](A& a, S v) { a.csv = v; }}},
+      {"quiet", {"q,quiet", "", "say nothing but errors", [](A& a, S) { a.quiet = true; }}},
+      {"dry-run",
+       {"dry-run", "", "check everything and say what would be done; write nothing",
+        [](A& a, S) { a.dry_run = true; }}},
+      {"force", {"force", "", "replace an existing output", [](A& a, S) { a.force = true; }}},
+      {"ascii", {"ascii", "", "draw bars with plain characters", [](A& a, S) { a.ascii = true; }}},
+  };
+  return table;
+}
+
+cxxopts::Options make_parser(const CommandSpec& spec) {
+  cxxopts::Options parser("suture " + spec.name);
+  auto add = parser.add_options();
+  for (const std::string& name : spec.options) {
+    const OptionSpec& option = option_table().at(name);
+    if (*option.argument == '\0') {
+      add(option.flags, option.help, cxxopts::value<bool>());
+    } else {
+      add(option.flags, option.help, cxxopts::value<std::vector<std::string>>());
+    }
+  }
+  add("h,help", "this help", cxxopts::value<bool>());
+  add("positional", "", cxxopts::value<std::vector<std::string>>());
+  parser.parse_positional("positional");
+  return parser;
+}
+
+std::string suggestion_for(const std::string& message, const CommandSpec& spec) {
+  const auto begin = message.find_first_of("'\xE2"), dashes = message.find("--");
+  std::string typed = message;
+  if (begin == std::string::npos && dashes == std::string::npos) return {};
+  typed.erase(std::remove_if(typed.begin(), typed.end(), [](unsigned char c) { return c > 127; }),
+              typed.end());
+  std::string word;
+  for (const std::string& part : {std::string("Option "), std::string("Argument ")}) {
+    if (const auto at = typed.find(part); at != std::string::npos)
+      word = typed.substr(at + part.size(), typed.find(' ', at + part.size()) - at - part.size());
+  }
+  word.erase(std::remove(word.begin(), word.end(), '\''), word.end());
+  return did_you_mean(word, spec.options);
+}
+
+// Asks the parser for the values of one option, in the order given; scalar ones take the last.
+void apply_option(const cxxopts::ParseResult& parsed, const std::string& name,
+                  Arguments& arguments) {
+  const OptionSpec& option = option_table().at(name);
+  if (parsed.count(name) == 0) return;
+  if (*option.argument == '\0') {
+    if (parsed[name].as<bool>()) option.apply(arguments, {});
+    return;
+  }
+  const auto& values = parsed[name].as<std::vector<std::string>>();
+  const bool adds_up = name == "only" || name == "except" || name == "allow";
+  if (values.size() > 1 && !adds_up)
+    refuse("--" + name + " " + std::to_string(values.size()) + " times", "it once");
+  for (const std::string& value : values) {
+    if (value.empty()) refuse("--" + name + " with nothing behind it", "a value");
+    option.apply(arguments, value);
+  }
+}
+
+void check_positional(const CommandSpec& spec, const Arguments& arguments) {
+  const std::size_t count = arguments.positional.size();
+  if (count >= spec.min_arguments && count <= spec.max_arguments) return;
+  refuse(std::to_string(count) + (count == 1 ? " argument" : " arguments"), "suture " + spec.usage,
+         "see `suture " + spec.name + " --help`");
+}
+
+// Splits `text@SCALE`. A revision may stand behind @ too: only a number is a scale, and 40
+// hexadecimal digits are a commit even if they read as a number.
+std::pair<std::string, std::optional<double>> split_scale(const std::string& text) {
+  const std::size_t at = text.rfind('@');
+  if (at == std::string::npos || text.size() - at > 40) return {text, std::nullopt};
+  const std::string behind = text.substr(at + 1);
+  const bool numeric =
+      !behind.empty() && behind.find_first_not_of("0123456789+-.eE") == std::string::npos;
+  const bool word = behind == "nan" || behind == "inf" || behind == "-inf";
+  if (!numeric && !word) return {text, std::nullopt};
+  return {text.substr(0, at), parse_number(behind, "the scale behind @")};
+}
+
+std::string trimmed(const std::string& text) {
+  const auto begin = text.find_first_not_of(' ');
+  return begin == std::string::npos ? std::string()
+                                    : text.substr(begin, text.find_last_not_of(' ') - begin + 1);
+}
+
+}  // namespace
+
+double parse_number(const std::string& text, const std::string& what) {
+  double value = 0;
+  const char* begin = text.data() + (text.size() > 1 && text[0] == '+' && text[1] != '-');
+  const auto [end, error] = std::from_chars(begin, text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) {
+    refuse(what + " is '" + printable(text) + "'", "a finite number");
+  }
+  return value;
+}
+
+std::uint64_t parse_bytes(const std::string& text, const std::string& what) {
+  const std::size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
+  const std::string unit = text.substr(digits);
+  static const std::map<std::string, std::uint64_t> kUnits{
+      {"", 1},           {"B", 1},       {"K", 1024},      {"KiB", 1024},
+      {"KB", 1000},      {"kB", 1000},   {"M", 1 << 20},   {"MiB", 1 << 20},
+      {"MB", 1'000'000}, {"G", 1 << 30}, {"GiB", 1 << 30}, {"GB", 1'000'000'000}};
+  const auto factor = kUnits.find(unit);
+  if (digits == 0 || digits > 12 || factor == kUnits.end())
+    refuse(what + " '" + printable(text) + "'", "bytes such as 4096, 512MiB or 5GB");
+  const std::uint64_t bytes =
+      parse_count(text.substr(0, digits), what, 1, 999'999'999'999) * factor->second;
+  return bytes;
+}
+
+std::string help_text(const CommandSpec& spec) {
+  std::string text = "usage: suture " + spec.usage + "\n\n";
+  for (const std::string& example : spec.examples) text += "  " + example + "\n";
+  text += "\n" + spec.description + "\n\noptions\n";
+  for (const std::string& name : spec.options) {
+    const OptionSpec& option = option_table().at(name);
+    const std::string flags = option.flags;
+    std::string left = flags.size() > 1 && flags[1] == ','
+                           ? "-" + flags.substr(0, 1) + ", --" + flags.substr(2)
+                           : "    --" + flags;
+    if (*option.argument != '\0') left += std::string(" ") + option.argument;
+    left.resize(std::max<std::size_t>(left.size() + 1, 28), ' ');
+    text += "  " + left + option.help + "\n";
+  }
+  return text;
+}
+
+std::optional<Arguments> parse_arguments(const CommandSpec& spec, int argc, char** argv) {
+  cxxopts::Options parser = make_parser(spec);
+  Arguments arguments;
+  try {
+    const cxxopts::ParseResult parsed = parser.parse(argc, argv);
+    if (parsed.count("help") > 0) return std::nullopt;
+    if (parsed.count("positional") > 0)
+      arguments.positional = parsed["positional"].as<std::vector<std::string>>();
+    for (const std::string& name : spec.options) apply_option(parsed, name, arguments);
+  } catch (const cxxopts::exceptions::exception& error) {
+    refuse(error.what(), "options of `suture " + spec.name + " --help`",
+           suggestion_for(error.what(), spec));
+  }
+  check_positional(spec, arguments);
+  return arguments;
+}
+
+VectorArgument parse_vector_argument(const std::string& text) {
+  VectorArgument argument;
+  auto [body, scale] = split_scale(trimmed(text));
+  body = trimmed(body);
+  if (body.size() > 2 && body.front() == '(' && body.back() == ')')
+    body = trimmed(body.substr(1, body.size() - 2));
+  argument.scale = scale.value_or(1);
+  argument.name = body;
+  const std::size_t minus = body.find(" - ");
+  argument.minuend = trimmed(body.substr(0, minus));
+  if (minus != std::string::npos) argument.subtrahend = trimmed(body.substr(minus + 3));
+  if (argument.minuend.empty() || (minus != std::string::npos && argument.subtrahend.empty())) {
+    refuse("vector argument '" + printable(text) + "'",
+           "VECTOR or 'TUNED - BASE', with @SCALE behind it");
+  }
+  return argument;
+}
+
+TaskVector open_vector(const VectorArgument& argument) {
+  if (argument.subtrahend.empty()) return TaskVector::open(argument.minuend);
+  return Checkpoint::open(argument.minuend) - Checkpoint::open(argument.subtrahend);
+}
+
+}  // namespace suture::apps

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "suture/checkpoint.h"
+#include "suture/compatibility.h"
+#include "suture/run_options.h"
+#include "suture/selection.h"
+#include "suture/task_vector.h"
+
+namespace suture::apps {
+
+/// One command as the user sees it: what its help says and which options it takes.
+struct CommandSpec {
+  std::string name;
+  std::string usage;                  ///< `inject TARGET VECTOR[@SCALE]... -o OUT`
+  std::string summary;                ///< One line for the list of commands.
+  std::string description;            ///< What the help says below the usage.
+  std::vector<std::string> examples;  ///< Two lines that can be copied.
+  std::vector<std::string> options;   ///< Names out of the one table of options (arguments.cpp).
+  std::size_t min_arguments = 1;
+  std::size_t max_arguments = 1000;
+};
+
+/// A parsed command line. Every value has been checked; a bad one was thrown as UsageError.
+struct Arguments {
+  std::vector<std::string> positional;
+  std::string output;
+  Selection only;
+  double scale = 1;
+  std::optional<Dtype> dtype;
+  std::optional<std::uint64_t> max_shard_bytes;
+  std::string base, json, csv;
+  bool quiet = false, force = false, dry_run = false, ascii = false;
+  CheckOptions check;
+  RunOptions run;
+};
+
+/// Parses what follows the command's name. Throws UsageError; nothing when help was asked for.
+std::optional<Arguments> parse_arguments(const CommandSpec& spec, int argc, char** argv);
+
+/// The command's help, from the same table that parses.
+std::string help_text(const CommandSpec& spec);
+
+/// A vector argument: `VECTOR`, `TUNED - BASE` or `(TUNED - BASE)`, each with `@SCALE` behind it.
+struct VectorArgument {
+  std::string name;  ///< As the user wrote it, without the scale.
+  std::string minuend, subtrahend;
+  double scale = 1;
+};
+VectorArgument parse_vector_argument(const std::string& text);
+
+/// Opens what the argument names, unscaled.
+TaskVector open_vector(const VectorArgument& argument);
+
+/// A finite number. Throws UsageError naming `what`.
+double parse_number(const std::string& text, const std::string& what);
+
+/// Bytes with an optional unit: `4096`, `512M`, `2GiB`, `5GB`. Throws UsageError naming `what`.
+std::uint64_t parse_bytes(const std::string& text, const std::string& what);
+
+}  // namespace suture::apps

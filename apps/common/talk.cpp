@@ -1,0 +1,43 @@
+#include "common/talk.h"
+
+#include "suture/error.h"
+
+#include "common/terminal.h"
+#include "surgery/vector_metadata.h"
+
+namespace suture::apps {
+
+void say_warnings(const Arguments& arguments, const std::vector<Checkpoint>& models) {
+  if (arguments.quiet) return;
+  for (const Checkpoint& model : models) {
+    for (const std::string& warning : model.warnings()) {
+      say("warning: " + printable(model.location()) + ": " + warning + "\n");
+    }
+  }
+}
+
+void say_findings(const Arguments& arguments, const Compatibility& compatibility) {
+  if (arguments.quiet) return;
+  for (const Finding& finding : compatibility.findings) {
+    if (finding.severity == Severity::kNote) continue;
+    say("warning: " + finding.topic + ": " + finding.found + "; " + finding.meaning + "\n");
+  }
+}
+
+std::string headline(const Arguments& arguments) {
+  return (arguments.dry_run ? "would write " : "wrote ") + printable(arguments.output) + ": ";
+}
+
+const std::string& require_output(const Arguments& arguments) {
+  if (arguments.output.empty()) {
+    throw UsageError(
+        {{}, {}, "no output", "-o PATH", "NAME.safetensors for one file, else a folder"});
+  }
+  return arguments.output;
+}
+
+bool is_stored_vector(const std::string& location) {
+  return is_vector(Checkpoint::open(parse_vector_argument(location).minuend));
+}
+
+}  // namespace suture::apps

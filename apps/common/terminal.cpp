@@ -1,0 +1,125 @@
+#include "common/terminal.h"
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "suture/error.h"
+
+#include "format/file.h"
+#include "format/staged_output.h"
+
+namespace suture::apps {
+namespace {
+
+std::atomic<bool> cancelled{false};
+std::atomic<int> last_signal{0};
+
+void on_signal(int signal) {
+  if (cancelled.exchange(true)) {
+    std::signal(signal, SIG_DFL);
+    std::raise(signal);
+  }
+  last_signal = signal;
+}
+
+bool speaks_utf8() {
+  for (const char* variable : {"LC_ALL", "LC_CTYPE", "LANG"}) {
+    const char* value = std::getenv(variable);
+    if (value == nullptr || *value == '\0') continue;
+    const std::string text(value);
+    return text.find("UTF-8") != std::string::npos || text.find("utf8") != std::string::npos;
+  }
+  return false;
+}
+
+int terminal_width() {
+  winsize size{};
+  return ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+// One line, rewritten in place: what, how far, how fast, how long still.
+class ProgressLine {
+ public:
+  void operator()(const Progress& progress) {
+    if (progress.stage != stage_) {
+      stage_ = progress.stage;
+      start_ = Clock::now();
+    }
+    const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
+    const double done = static_cast<double>(progress.bytes_done),
+                 total = static_cast<double>(progress.bytes_total);
+    const double rate = seconds > 0 ? done / seconds : 0;
+    char line[128];
+    std::snprintf(line, sizeof line, "\r\033[K%s %3.0f %%  %.0f MB/s  %.0f s left", progress.stage,
+                  total > 0 ? 100 * done / total : 100.0, rate / 1e6,
+                  rate > 0 ? (total - done) / rate : 0.0);
+    say(progress.bytes_done >= progress.bytes_total ? "\r\033[K" : line);
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  const char* stage_ = nullptr;
+  Clock::time_point start_;
+};
+
+}  // namespace
+
+void write_stdout(const std::string& text) {
+  std::size_t written = 0;
+  while (written < text.size()) {
+    const ssize_t count = ::write(STDOUT_FILENO, text.data() + written, text.size() - written);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0)
+      throw IoError({"stdout", {}, "cannot be written: " + format::describe_errno(errno), {}, {}});
+    written += static_cast<std::size_t>(count);
+  }
+}
+
+void say(const std::string& text) {
+  const ssize_t ignored = ::write(STDERR_FILENO, text.data(), text.size());
+  static_cast<void>(ignored);
+}
+
+void write_result(const std::string& destination, const std::string& text) {
+  if (destination == "-") return write_stdout(text);
+  const std::filesystem::path path(destination);
+  const std::string extension = path.extension().string();
+  const bool replaceable = extension == ".json" || extension == ".csv";
+  format::StagedOutput stage(path, format::OutputKind::kFile,
+                             replaceable ? format::Existing::kReplace : format::Existing::kRefuse);
+  format::write_small_file(stage.path_of({}), text);
+  stage.commit();
+}
+
+report::TextStyle text_style(const Arguments& arguments) {
+  return {speaks_utf8() && !arguments.ascii, terminal_width()};
+}
+
+RunOptions with_terminal(const Arguments& arguments) {
+  RunOptions options = arguments.run;
+  options.cancel = &cancelled;
+  if (arguments.quiet) return options;
+  options.on_note = [](const std::string& note) { say("note: " + note + "\n"); };
+  const char* terminal = std::getenv("TERM");
+  const bool plain = terminal != nullptr && std::strcmp(terminal, "dumb") == 0;
+  if (::isatty(STDERR_FILENO) == 1 && !plain) options.on_progress = ProgressLine();
+  return options;
+}
+
+int cancelling_signal() { return last_signal; }
+
+void install_signal_handlers() {
+  std::signal(SIGINT, on_signal);
+  std::signal(SIGTERM, on_signal);
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+}  // namespace suture::apps

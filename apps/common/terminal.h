@@ -1,0 +1,32 @@
+#pragma once
+
+#include <string>
+
+#include "common/arguments.h"
+#include "report/text.h"
+
+namespace suture::apps {
+
+/// Writes data to stdout. Throws IoError when it cannot be written (a closed pipe, a full disk).
+void write_stdout(const std::string& text);
+
+/// Writes talk to stderr; failures there are nobody's business.
+void say(const std::string& text);
+
+/// Writes a result to a file (replacing only a file of the same extension), or to stdout for `-`.
+void write_result(const std::string& destination, const std::string& text);
+
+/// What stdout can show: UTF-8 by locale, the width of the terminal or 80.
+report::TextStyle text_style(const Arguments& arguments);
+
+/// Progress on stderr when it is a terminal, notes in any case, and cancellation by SIGINT and
+/// SIGTERM.
+RunOptions with_terminal(const Arguments& arguments);
+
+/// The signal that cancelled the run, or 0.
+int cancelling_signal();
+
+/// Catches SIGINT and SIGTERM, and ignores SIGPIPE. A second signal ends the program at once.
+void install_signal_handlers();
+
+}  // namespace suture::apps

@@ -1,0 +1,57 @@
+#include "suture/error.h"
+#include "suture/surgery.h"
+
+#include "common/command.h"
+#include "common/talk.h"
+#include "common/terminal.h"
+#include "report/json_report.h"
+#include "report/text_report.h"
+
+namespace suture::apps {
+namespace {
+
+ExtractOptions options_from(const Arguments& arguments) {
+  ExtractOptions options;
+  options.dtype = arguments.dtype;
+  options.only = arguments.only;
+  if (arguments.max_shard_bytes) options.max_shard_bytes = *arguments.max_shard_bytes;
+  options.replace_existing = arguments.force;
+  options.dry_run = arguments.dry_run;
+  options.check = arguments.check;
+  options.run = with_terminal(arguments);
+  return options;
+}
+
+int run(const Arguments& arguments) {
+  const Checkpoint tuned = Checkpoint::open(arguments.positional[0]);
+  const Checkpoint base = Checkpoint::open(arguments.positional[1]);
+  say_warnings(arguments, {tuned, base});
+  const ExtractReport report =
+      extract(tuned, base, require_output(arguments), options_from(arguments));
+  say_findings(arguments, report.compatibility);
+  if (!arguments.json.empty()) write_result(arguments.json, report::to_json(report));
+  if (!arguments.quiet) say(headline(arguments) + report::to_text(report));
+  return kDone;
+}
+
+}  // namespace
+
+const Command& extract_command() {
+  static const Command command{
+      {"extract",
+       "extract TUNED BASE -o VECTOR",
+       "write the task vector TUNED - BASE",
+       "Writes v = TUNED - BASE with the model's own tensor names. Stored as float32, and as "
+       "float64 where\n"
+       "only that gives TUNED back bit for bit from BASE + v. The file says where it came from.",
+       {"suture extract models/grpo models/sft -o reasoning.safetensors",
+        "suture extract models/grpo models/sft -o late.safetensors --only 'layer=14-'"},
+       {"output", "only", "except", "dtype", "vocab", "allow", "max-shard-size", "device",
+        "threads", "memory", "seed", "json", "quiet", "dry-run", "force"},
+       2,
+       2},
+      run};
+  return command;
+}
+
+}  // namespace suture::apps

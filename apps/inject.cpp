@@ -1,0 +1,68 @@
+#include "suture/error.h"
+#include "suture/surgery.h"
+
+#include "common/command.h"
+#include "common/talk.h"
+#include "common/terminal.h"
+#include "report/json_report.h"
+#include "report/text_report.h"
+
+namespace suture::apps {
+namespace {
+
+InjectOptions options_from(const Arguments& arguments) {
+  InjectOptions options;
+  options.dtype = arguments.dtype;
+  options.max_shard_bytes = arguments.max_shard_bytes;
+  options.replace_existing = arguments.force;
+  options.dry_run = arguments.dry_run;
+  options.check = arguments.check;
+  options.run = with_terminal(arguments);
+  return options;
+}
+
+// The sum of all vectors, each with its scale, in the order written.
+TaskVector sum_of_vectors(const Arguments& arguments) {
+  TaskVector sum;
+  for (std::size_t i = 1; i < arguments.positional.size(); ++i) {
+    const VectorArgument argument = parse_vector_argument(arguments.positional[i]);
+    sum = sum + arguments.scale * argument.scale * open_vector(argument);
+  }
+  arguments.only.require_matches(sum.names());
+  return sum.only(arguments.only);
+}
+
+int run(const Arguments& arguments) {
+  const Checkpoint target = Checkpoint::open(arguments.positional[0]);
+  say_warnings(arguments, {target});
+  const InjectReport report =
+      inject(target, sum_of_vectors(arguments), require_output(arguments), options_from(arguments));
+  say_findings(arguments, report.compatibility);
+  if (!arguments.json.empty()) write_result(arguments.json, report::to_json(report));
+  if (!arguments.quiet) say(headline(arguments) + report::to_text(report));
+  return kDone;
+}
+
+}  // namespace
+
+const Command& inject_command() {
+  static const Command command{
+      {"inject",
+       "inject TARGET VECTOR[@SCALE]... -o OUT",
+       "write TARGET + the sum of SCALE * VECTOR; a negative scale takes the skill away",
+       "Each VECTOR is a file that `suture extract` wrote, or a difference of two models in "
+       "quotes:\n"
+       "'TUNED - BASE'. Several are added in the order written, each output element is rounded "
+       "once. The\n"
+       "output folder loads in transformers: the target's config, tokenizer and other files come "
+       "along.",
+       {"suture inject models/instruct reasoning.safetensors@0.8 -o instruct-reasoning",
+        "suture inject models/instruct 'models/grpo - models/sft'@-1 -o instruct-without"},
+       {"output", "only", "except", "scale", "dtype", "vocab", "allow", "max-shard-size", "device",
+        "threads", "memory", "seed", "json", "quiet", "dry-run", "force"},
+       2},
+      run};
+  return command;
+}
+
+}  // namespace suture::apps

@@ -1,0 +1,84 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "suture/checkpoint.h"
+#include "suture/compatibility.h"
+#include "suture/run_options.h"
+#include "suture/task_vector.h"
+
+namespace suture {
+
+/// How a vector is written.
+struct ExtractOptions {
+  /// Dtype of the stored tensors. By default float32, and float64 for each tensor in which a
+  /// float32 vector would not give the tuned model's bytes back when it is added to the base.
+  std::optional<Dtype> dtype;
+  Selection only;                                 ///< Tensors to store; all by default.
+  std::uint64_t max_shard_bytes = 5'000'000'000;  ///< For folders.
+  bool replace_existing = false;                  ///< Else an existing output is refused.
+  bool dry_run = false;                           ///< Report what would be written; write nothing.
+  CheckOptions check;
+  RunOptions run;
+};
+
+/// What extract did.
+struct ExtractReport {
+  std::size_t tensors = 0;             ///< Stored in the vector.
+  std::size_t widened_tensors = 0;     ///< Of those, stored as float64 for the sake of exactness.
+  std::uint64_t inexact_elements = 0;  ///< Where base + vector is not tuned to the bit.
+  std::uint64_t changed_elements = 0;  ///< Where the vector is not zero.
+  std::uint64_t elements = 0;
+  double norm = 0;       ///< L2 norm of the vector.
+  double base_norm = 0;  ///< L2 norm of the base on the same tensors.
+  std::uint64_t bytes_read = 0, bytes_written = 0;
+  std::vector<std::string>
+      left_out;  ///< Donor tensors that are no part of the vector, with the reason.
+  Compatibility compatibility;
+};
+
+/// Writes `tuned - base` (arXiv 2212.04089, eq. 1) to `path`: one file when it ends in
+/// `.safetensors`, else a folder with the tokenizer beside it. The file carries the model's tensor
+/// names and says in its metadata where it came from. Non-float tensors must be equal in both
+/// models.
+///
+/// Two streaming passes: one over the donors to choose dtypes and take digests, one to write.
+/// Memory: the budget of `options.run`. Throws CompatibilityError, FormatError, IoError,
+/// UsageError, Interrupted; then nothing is left behind.
+ExtractReport extract(const Checkpoint& tuned, const Checkpoint& base, const std::string& path,
+                      const ExtractOptions& options = {});
+
+/// How a model with a vector added is written.
+struct InjectOptions {
+  std::optional<Dtype> dtype;  ///< Of the float tensors; by default each keeps the target's.
+  std::optional<std::uint64_t> max_shard_bytes;  ///< By default the target's own shards are kept.
+  bool replace_existing = false;                 ///< Else an existing output is refused.
+  bool dry_run = false;                          ///< Report what would be done; write nothing.
+  CheckOptions check;
+  RunOptions run;
+};
+
+/// What inject did.
+struct InjectReport {
+  std::size_t computed_tensors = 0;  ///< Tensors that the vector reached.
+  std::size_t copied_tensors = 0;    ///< Tensors copied as bytes from the target.
+  std::size_t mapped_rows = 0;       ///< Rows matched by token text.
+  std::uint64_t bytes_read = 0, bytes_written = 0;
+  std::vector<std::string> left_out;  ///< Vector tensors and side files not used, with the reason.
+  Compatibility compatibility;
+};
+
+/// Writes `target + vector` (scale it first: `0.8 * vector`) to `path`: one file when it ends in
+/// `.safetensors`, else a model folder that transformers loads, with the target's config, tokenizer
+/// and other files copied byte for byte and a `suture.json` that says how it was made.
+///
+/// One streaming pass; each output element is rounded once. Tensors that the vector does not reach
+/// are copied as bytes. Memory: the budget of `options.run`. Throws CompatibilityError,
+/// FormatError, IoError, UsageError, Interrupted; then nothing is left behind.
+InjectReport inject(const Checkpoint& target, const TaskVector& vector, const std::string& path,
+                    const InjectOptions& options = {});
+
+}  // namespace suture

@@ -1,0 +1,119 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "suture/checkpoint.h"
+#include "suture/run_options.h"
+#include "suture/selection.h"
+#include "suture/state_dict.h"
+
+namespace suture {
+
+/// One number per tensor, and what they come to per layer and in total.
+struct LayerMeasure {
+  struct Tensor {
+    std::string name;
+    double value = 0;
+  };
+  double total = 0;
+  std::vector<double> layers;   ///< By layer index.
+  double outside_layers = 0;    ///< Embedding, final norm, head, ...
+  std::vector<Tensor> tensors;  ///< In the vector's order.
+};
+
+/// A task vector (arXiv 2212.04089): what a training run added to a model, `TUNED - BASE`, or any
+/// sum of such with coefficients. It is lazy: a linear form over checkpoints and state dicts.
+/// Adding, scaling, negating and masking copy a few pointers; reading happens tile by tile when
+/// something is measured, materialised or injected.
+///
+/// Each element is computed as docs/numerics.md says: differences first, then each term times its
+/// coefficient, in the order written, in float32 (float64 where an operand is float64).
+///
+/// Immutable; safe to use from several threads. It keeps its sources open. State dicts used as
+/// sources must not change while the vector is in use.
+class TaskVector {
+ public:
+  /// The zero vector: no terms.
+  TaskVector();
+
+  /// Opens a vector that `save` or `suture extract` wrote. Throws FormatError when the file is a
+  /// model, or a vector of a newer format.
+  static TaskVector open(const std::string& location);
+
+  /// `tuned - base`. Throws CompatibilityError listing every tensor that only one of them has or
+  /// whose shapes differ, or which cannot be computed with. Non-float tensors are no part of it.
+  static TaskVector difference(const Checkpoint& tuned, const Checkpoint& base);
+  static TaskVector difference(const StateDict& tuned, const StateDict& base);
+
+  /// A state dict that already holds differences, as a vector.
+  static TaskVector from(const StateDict& deltas);
+
+  /// The vector on the selected tensors, zero elsewhere.
+  TaskVector only(const Selection& selection) const;
+  TaskVector only(std::string_view selection) const { return only(Selection::parse(selection)); }
+
+  /// The vector on all but the selected tensors.
+  TaskVector except(const Selection& selection) const { return only(!selection); }
+  TaskVector except(std::string_view selection) const {
+    return except(Selection::parse(selection));
+  }
+
+  /// Multiplies layer i by `coefficients[i]` and tensors outside the layers by `outside_layers`.
+  /// Throws UsageError when the vector has layers beyond the coefficients.
+  TaskVector scaled_by_layer(std::vector<double> coefficients, double outside_layers = 1) const;
+
+  friend TaskVector operator+(const TaskVector& a, const TaskVector& b);
+  friend TaskVector operator-(const TaskVector& a, const TaskVector& b);
+  friend TaskVector operator-(const TaskVector& a);
+  friend TaskVector operator*(double scale, const TaskVector& a);
+  friend TaskVector operator*(const TaskVector& a, double scale) { return scale * a; }
+
+  /// Names of the tensors that some term is not masked out of, in the order of the first term.
+  std::vector<std::string> names() const;
+
+  /// The formula in words: `0.8 * (grpo - sft)`.
+  std::string formula() const;
+
+  /// L2 norms, dot products and cosines, accumulated in float64 in one streaming pass. The other
+  /// vector may have other tensors; those that only one of them has count as zero in the other.
+  double norm(const RunOptions& options = {}) const { return norms(options).total; }
+  LayerMeasure norms(const RunOptions& options = {}) const;
+  double dot(const TaskVector& other, const RunOptions& options = {}) const {
+    return dots(other, options).total;
+  }
+  LayerMeasure dots(const TaskVector& other, const RunOptions& options = {}) const;
+  double cosine(const TaskVector& other, const RunOptions& options = {}) const {
+    return cosines(other, options).total;
+  }
+  LayerMeasure cosines(const TaskVector& other, const RunOptions& options = {}) const;
+
+  /// One tensor of the vector, or all of them, as float32 (float64 where computed so) on `device`.
+  at::Tensor materialize(std::string_view name, at::Device device = at::kCPU) const;
+  StateDict materialize(at::Device device = at::kCPU, const RunOptions& options = {}) const;
+
+  /// weights <- round(weights + scale * vector), in place, tensor by tensor on the device where it
+  /// lives. The bytes are those that inject would write. Throws CompatibilityError, before anything
+  /// has changed, when the vector has a tensor that `weights` lacks or whose shape differs.
+  void apply_to(StateDict& weights, double scale = 1, const RunOptions& options = {}) const;
+
+  struct Form;
+  /// For the library's own use: the terms.
+  const Form& form() const { return *form_; }
+
+ private:
+  explicit TaskVector(std::shared_ptr<const Form> form) : form_(std::move(form)) {}
+  std::shared_ptr<const Form> form_;
+};
+
+/// `tuned - base`, as `TaskVector::difference`.
+inline TaskVector operator-(const Checkpoint& tuned, const Checkpoint& base) {
+  return TaskVector::difference(tuned, base);
+}
+
+}  // namespace suture

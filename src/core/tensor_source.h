@@ -1,0 +1,43 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "suture/checkpoint.h"
+#include "suture/state_dict.h"
+#include "suture/tensor_info.h"
+
+namespace suture {
+
+/// Where tensors come from: a checkpoint on disk or a state dict in memory. Safe to read from
+/// several threads at once.
+class TensorSource {
+ public:
+  virtual ~TensorSource() = default;
+
+  /// What to call it in formulas and messages.
+  virtual const std::string& name() const = 0;
+  virtual const std::vector<TensorInfo>& tensors() const = 0;
+  virtual const TensorInfo* find(std::string_view name) const = 0;
+
+  /// Copies dense row-major bytes [begin, begin + bytes) of a tensor to `out`.
+  virtual void read(const TensorInfo& tensor, std::uint64_t begin, std::size_t bytes,
+                    void* out) const = 0;
+
+  /// Throws IoError when the source is no longer what it was.
+  virtual void verify_unchanged() const = 0;
+
+  /// The checkpoint behind the source, or null.
+  virtual const Checkpoint* checkpoint() const = 0;
+};
+
+using SourcePtr = std::shared_ptr<const TensorSource>;
+
+SourcePtr make_source(const Checkpoint& checkpoint);
+
+/// Shares the state dict's tensors; non-contiguous ones are copied once.
+SourcePtr make_source(const StateDict& weights, std::string name);
+
+}  // namespace suture

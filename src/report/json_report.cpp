@@ -1,0 +1,152 @@
+#include "report/json_report.h"
+
+#include <nlohmann/json.hpp>
+
+namespace suture::report {
+namespace {
+
+// Written in the order a reader wants to see.
+using Json = nlohmann::ordered_json;
+
+const char* name_of(Severity severity) {
+  switch (severity) {
+    case Severity::kBlocker:
+      return "blocker";
+    case Severity::kWarning:
+      return "warning";
+    default:
+      return "note";
+  }
+}
+
+// Tensor names may hold any bytes; what is not UTF-8 is replaced.
+std::string text_of(const Json& root) {
+  return root.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+Json describe(const Compatibility& compatibility) {
+  Json json;
+  json["fit"] = compatibility.fit();
+  json["findings"] = Json::array();
+  for (const Finding& finding : compatibility.findings) {
+    json["findings"].push_back({{"severity", name_of(finding.severity)},
+                                {"topic", finding.topic},
+                                {"found", finding.found},
+                                {"meaning", finding.meaning},
+                                {"remedy", finding.remedy}});
+  }
+  json["kinship"] = Json::array();
+  for (const KinshipPair& pair : compatibility.kinship) {
+    json["kinship"].push_back({{"first", pair.first},
+                               {"second", pair.second},
+                               {"relative_distance", pair.relative_distance},
+                               {"cosine", pair.cosine}});
+  }
+  return json;
+}
+
+Json with_schema(const char* schema) { return Json{{"schema", schema}}; }
+
+Json describe(const VectorStatistics& statistics) {
+  Json json;
+  json["elements"] = statistics.elements;
+  json["norm"] = statistics.norm;
+  json["rms"] = statistics.rms;
+  json["max"] = statistics.max;
+  json["changed"] = statistics.changed_share();
+  json["changed_elements"] = statistics.changed;
+  if (statistics.non_finite > 0) json["non_finite"] = statistics.non_finite;
+  if (statistics.base_norm) json["base_norm"] = *statistics.base_norm;
+  if (statistics.relative_norm) json["relative_norm"] = *statistics.relative_norm;
+  json["histogram"] = {{"first_exponent", statistics.histogram.first_exponent},
+                       {"counts", statistics.histogram.counts}};
+  return json;
+}
+
+Json describe(const PairStatistics& pair) {
+  return {{"cosine", pair.cosine},
+          {"both_changed", pair.both_changed},
+          {"sign_agreement", pair.sign_agreement},
+          {"sign_agreement_by_chance", pair.sign_agreement_by_chance}};
+}
+
+// A layer is a number, but for what stands outside the layers.
+Json row_label(const char* key, const std::string& name) {
+  const bool is_number = name.find_first_not_of("0123456789") == std::string::npos;
+  if (std::string(key) == "layer" && is_number) return {{key, std::stoi(name)}};
+  return {{key, name}};
+}
+
+// The rows of every level, with `describe_part` choosing what of a row is shown.
+template <typename DescribePart>
+void add_levels(Json& json, const Analysis& analysis, DescribePart describe_part) {
+  const auto add = [&](const char* level, const char* key, const std::vector<AnalysisRow>& rows) {
+    json[level] = Json::array();
+    for (const AnalysisRow& row : rows) {
+      Json entry = row_label(key, row.name);
+      entry.update(describe_part(row));
+      json[level].push_back(std::move(entry));
+    }
+  };
+  json["total"] = describe_part(analysis.total);
+  add("layers", "layer", analysis.layers);
+  add("blocks", "block", analysis.blocks);
+  add("modules", "module", analysis.modules);
+  add("tensors", "name", analysis.tensors);
+}
+
+}  // namespace
+
+std::string to_json(const Compatibility& compatibility) {
+  Json root = with_schema("suture.check/1");
+  root.update(describe(compatibility));
+  return text_of(root);
+}
+
+std::string to_json(const ExtractReport& report) {
+  Json root = with_schema("suture.extract/1");
+  root["tensors"] = report.tensors;
+  root["widened_tensors"] = report.widened_tensors;
+  root["inexact_elements"] = report.inexact_elements;
+  root["elements"] = report.elements;
+  root["changed_elements"] = report.changed_elements;
+  root["norm"] = report.norm;
+  root["base_norm"] = report.base_norm;
+  root["bytes_read"] = report.bytes_read;
+  root["bytes_written"] = report.bytes_written;
+  root["left_out"] = report.left_out;
+  root["compatibility"] = describe(report.compatibility);
+  return text_of(root);
+}
+
+std::string to_json(const InjectReport& report) {
+  Json root = with_schema("suture.inject/1");
+  root["computed_tensors"] = report.computed_tensors;
+  root["copied_tensors"] = report.copied_tensors;
+  root["mapped_rows"] = report.mapped_rows;
+  root["bytes_read"] = report.bytes_read;
+  root["bytes_written"] = report.bytes_written;
+  root["left_out"] = report.left_out;
+  root["compatibility"] = describe(report.compatibility);
+  return text_of(root);
+}
+
+std::string to_json(const Analysis& analysis) {
+  Json root = with_schema("suture.analyze/1");
+  root["vectors"] = Json::array();
+  for (std::size_t v = 0; v < analysis.vectors.size(); ++v) {
+    Json json{{"name", analysis.vectors[v]}};
+    add_levels(json, analysis, [v](const AnalysisRow& row) { return describe(row.vectors[v]); });
+    root["vectors"].push_back(std::move(json));
+  }
+  root["pairs"] = Json::array();
+  for (std::size_t p = 0; p < analysis.pairs.size(); ++p) {
+    Json json{{"first", analysis.vectors[analysis.pairs[p].first]},
+              {"second", analysis.vectors[analysis.pairs[p].second]}};
+    add_levels(json, analysis, [p](const AnalysisRow& row) { return describe(row.pairs[p]); });
+    root["pairs"].push_back(std::move(json));
+  }
+  return text_of(root);
+}
+
+}  // namespace suture::report

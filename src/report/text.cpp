@@ -1,0 +1,84 @@
+#include "report/text.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+
+namespace suture::report {
+namespace {
+
+std::string formatted(const char* format, double value) {
+  char text[64];
+  std::snprintf(text, sizeof text, format, value);
+  return text;
+}
+
+std::string with_prefix(double value, const std::array<const char*, 5>& units) {
+  std::size_t unit = 0;
+  while (value >= 1000 && unit + 1 < units.size()) {
+    value /= 1000;
+    ++unit;
+  }
+  return formatted(unit == 0 ? "%.0f" : "%.1f", value) + units[unit];
+}
+
+std::size_t columns_of(const std::string& text) {
+  return static_cast<std::size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
+}  // namespace
+
+std::string human_count(std::uint64_t count) {
+  return with_prefix(static_cast<double>(count), {"", " k", " M", " G", " T"});
+}
+
+std::string human_bytes(std::uint64_t bytes) {
+  return with_prefix(static_cast<double>(bytes), {" B", " kB", " MB", " GB", " TB"});
+}
+
+std::string human_number(double value) {
+  const double magnitude = std::abs(value);
+  const bool plain = magnitude == 0 || (magnitude >= 1e-3 && magnitude < 1e6);
+  return formatted(plain ? "%.4g" : "%.3e", value);
+}
+
+std::string human_percent(double share) {
+  const double percent = 100 * share;
+  if (percent != 0 && std::abs(percent) < 0.01) return formatted("%.1e %%", percent);
+  return formatted(std::abs(percent) < 1 ? "%.3f %%" : "%.1f %%", percent);
+}
+
+std::string bar(double share, int columns, const TextStyle& style) {
+  static constexpr std::array kEighths{"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
+  const double clamped = std::isfinite(share) ? std::clamp(share, 0.0, 1.0) : 0.0;
+  const auto eighths = static_cast<std::size_t>(std::lround(clamped * columns * 8));
+  std::string text;
+  for (std::size_t i = 0; i < eighths / 8; ++i) text += style.unicode ? "█" : "#";
+  if (style.unicode) text += kEighths[eighths % 8];
+  return text;
+}
+
+std::string align(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::size_t> widths;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (std::size_t i = 0; i < row.size(); ++i)
+      widths[i] = std::max(widths[i], columns_of(row[i]));
+  }
+  std::string text;
+  for (const auto& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      const std::string padding(widths[i] - columns_of(row[i]), ' ');
+      // Names and bars, at the ends, read from the left; numbers from the right.
+      const bool left = i == 0 || i + 1 == row.size();
+      line += (i > 0 ? "  " : "") + (left ? row[i] + padding : padding + row[i]);
+    }
+    text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
+  }
+  return text;
+}
+
+}  // namespace suture::report

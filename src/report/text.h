@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace suture::report {
+
+/// What the terminal can show.
+struct TextStyle {
+  bool unicode = true;  ///< Block characters for bars; else ASCII.
+  int width = 80;       ///< Columns.
+};
+
+/// `123`, `4.56 k`, `494.0 M`: a count for people.
+std::string human_count(std::uint64_t count);
+
+/// `988.1 MB`: bytes for people, in powers of 1000.
+std::string human_bytes(std::uint64_t bytes);
+
+/// Four significant digits, in scientific form where that is shorter.
+std::string human_number(double value);
+
+/// `21.3 %`.
+std::string human_percent(double share);
+
+/// A bar of `share` (0 to 1) of `columns` columns, in eighths of a column where Unicode allows.
+std::string bar(double share, int columns, const TextStyle& style);
+
+/// Columns padded to a common width: the first to the left, the others to the right. Widths count
+/// code points.
+std::string align(const std::vector<std::vector<std::string>>& rows);
+
+}  // namespace suture::report

@@ -1,0 +1,473 @@
+#include "suture/compatibility.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <functional>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+
+#include "suture/error.h"
+#include "suture/site.h"
+
+#include "surgery/form.h"
+#include "surgery/kinship.h"
+#include "surgery/model_config.h"
+#include "surgery/tokenizer_content.h"
+#include "surgery/vector_metadata.h"
+
+namespace suture {
+namespace {
+
+// All that is known of one model before its data is read.
+struct Participant {
+  std::string name;
+  const std::vector<TensorInfo>* tensors = nullptr;
+  bool is_vector = false;  // a stored vector: may lack tensors, and is not compared by dtype
+  bool has_config = false;
+  ModelConfig config;
+  std::optional<TokenizerContent> tokenizer;
+  std::string tokenizer_digest;  // empty when unknown
+  WeightSample sample;
+};
+
+Participant model_participant(const TensorSource& source) {
+  Participant participant;
+  participant.name = source.name();
+  participant.tensors = &source.tensors();
+  participant.sample = sample_weights(source);
+  if (const Checkpoint* checkpoint = source.checkpoint()) {
+    if (auto config = read_model_config(checkpoint->folder())) {
+      participant.has_config = true;
+      participant.config = std::move(*config);
+    }
+    participant.tokenizer = read_tokenizer_content(checkpoint->folder());
+    if (participant.tokenizer)
+      participant.tokenizer_digest = to_hex(participant.tokenizer->digest());
+  }
+  return participant;
+}
+
+Participant vector_participant(const TensorSource& source) {
+  const VectorMetadata metadata = require_vector(*source.checkpoint());
+  Participant participant;
+  participant.name = source.name();
+  participant.tensors = &source.tensors();
+  participant.is_vector = true;
+  participant.has_config = !metadata.architecture.empty();
+  participant.config.architecture = metadata.architecture;
+  participant.config.tied_embeddings = metadata.tied_embeddings;
+  participant.config.structure = metadata.structure;
+  participant.config.meaning = metadata.meaning;
+  participant.tokenizer = read_tokenizer_content(source.checkpoint()->folder());
+  participant.tokenizer_digest = metadata.tokenizer_digest;
+  participant.sample = metadata.base_sample;
+  return participant;
+}
+
+Participant participant_of(const TensorSource& source) {
+  const bool stored_vector = source.checkpoint() != nullptr && is_vector(*source.checkpoint());
+  return stored_vector ? vector_participant(source) : model_participant(source);
+}
+
+int layer_count(const std::vector<TensorInfo>& tensors) {
+  int count = 0;
+  for (const TensorInfo& tensor : tensors)
+    count = std::max(count, site_of(tensor.name).layer.value_or(-1) + 1);
+  return count;
+}
+
+std::string list_some(const std::vector<std::string>& items) {
+  constexpr std::size_t kMaxShown = 6;
+  std::string line;
+  for (std::size_t i = 0; i < std::min(items.size(), kMaxShown); ++i)
+    line += (i > 0 ? ", " : "") + items[i];
+  return items.size() > kMaxShown
+             ? line + ", and " + std::to_string(items.size() - kMaxShown) + " more"
+             : line;
+}
+
+std::string percent(double share) {
+  char text[32];
+  std::snprintf(text, sizeof text, share < 0.1 ? "%.2f %%" : "%.0f %%", 100 * share);
+  return text;
+}
+
+// Tensors of other shapes cannot be added, whatever the user is willing to accept.
+bool may_allow(std::string_view topic) { return topic != "shapes" && topic != "vocabulary"; }
+
+// Compares one participant with the reference, topic by topic.
+class Comparison {
+ public:
+  Comparison(const Participant& reference, const Participant& other, const CheckOptions& options,
+             Compatibility& result)
+      : reference_(reference), other_(other), options_(options), result_(result) {}
+
+  void run() {
+    compare_configs();
+    compare_layers();
+    compare_tensors();
+    compare_tokenizers();
+    compare_kinship();
+  }
+
+ private:
+  void report(Severity severity, const char* topic, std::string found, std::string meaning,
+              std::string remedy) {
+    if (severity == Severity::kBlocker && may_allow(topic) && options_.allowed.count(topic) > 0) {
+      severity = Severity::kWarning;
+    }
+    result_.findings.push_back(
+        {severity, topic, std::move(found), std::move(meaning), std::move(remedy)});
+  }
+
+  std::string against(const std::string& mine, const std::string& theirs) const {
+    return mine + " in " + reference_.name + ", " + theirs + " in " + other_.name;
+  }
+
+  void compare_configs();
+  void compare_settings();
+  void compare_layers();
+  void compare_tensors();
+  void compare_shape(const TensorInfo& mine, const TensorInfo& theirs);
+  void report_tensors();
+  void report_head(bool in_reference);
+  void compare_tokenizers();
+  void compare_token_ids();
+  void compare_kinship();
+
+  const Participant& reference_;
+  const Participant& other_;
+  const CheckOptions& options_;
+  Compatibility& result_;
+  std::vector<std::string> only_reference_, only_other_, shapes_, vocabulary_, kinds_, dtypes_;
+};
+
+void Comparison::compare_configs() {
+  if (!reference_.has_config || !other_.has_config) {
+    const Participant& silent = reference_.has_config ? other_ : reference_;
+    report(Severity::kWarning, "config", "no config.json with " + silent.name,
+           "its structure is guessed from tensor names; rope and norm settings are not compared",
+           "name the model's folder instead of a single file");
+    return;
+  }
+  if (reference_.config.architecture != other_.config.architecture) {
+    report(Severity::kBlocker, "architecture",
+           against(reference_.config.architecture, other_.config.architecture),
+           "the same tensor name may mean something else", "use models of one architecture");
+  }
+  compare_settings();
+  if (reference_.config.tied_embeddings != other_.config.tied_embeddings) {
+    const auto word = [](bool tied) { return std::string(tied ? "tied" : "untied"); };
+    report(Severity::kBlocker, "tied",
+           "embeddings: " + against(word(reference_.config.tied_embeddings),
+                                    word(other_.config.tied_embeddings)),
+           "the head is a copy of the embedding in one and a tensor of its own in the other",
+           "use models that agree, or --allow tied to leave the head's part out");
+  }
+}
+
+void Comparison::compare_settings() {
+  for (const auto& [name, value] : reference_.config.structure) {
+    const auto at = other_.config.structure.find(name);
+    if (at == other_.config.structure.end() || at->second == value) continue;
+    report(Severity::kBlocker, "structure", name + ": " + against(value, at->second),
+           "heads or widths do not line up", "use models of one size");
+  }
+  auto names = reference_.config.meaning;
+  names.insert(other_.config.meaning.begin(), other_.config.meaning.end());
+  for (const auto& [name, unused] : names) {
+    const auto value_in = [&](const Participant& p) {
+      const auto at = p.config.meaning.find(name);
+      return at == p.config.meaning.end() ? std::string("nothing") : at->second;
+    };
+    const std::string mine = value_in(reference_), theirs = value_in(other_);
+    if (mine == theirs) continue;
+    const bool rope = name.rfind("rope", 0) == 0, norm = name.find("norm") != std::string::npos;
+    const char* topic = rope ? "rope" : norm ? "norm" : "settings";
+    report(Severity::kBlocker, topic, name + ": " + against(mine, theirs),
+           rope ? "attention weights were trained for other positions"
+                : "the same weights compute something else",
+           std::string("use models that agree, or --allow ") + topic +
+               " if you know that the difference is harmless");
+  }
+}
+
+void Comparison::compare_layers() {
+  const int mine = layer_count(*reference_.tensors), theirs = layer_count(*other_.tensors);
+  // A vector on a selection of layers is no shorter model.
+  if (mine == theirs || (other_.is_vector && theirs < mine)) return;
+  report(Severity::kBlocker, "layers",
+         against(std::to_string(mine), std::to_string(theirs)) + " layers",
+         "layer 5 of one is not layer 5 of the other", "use models of one depth");
+}
+
+void Comparison::compare_tensors() {
+  std::unordered_map<std::string_view, const TensorInfo*> theirs;
+  for (const TensorInfo& tensor : *other_.tensors) theirs.emplace(tensor.name, &tensor);
+  for (const TensorInfo& mine : *reference_.tensors) {
+    const auto at = theirs.find(mine.name);
+    if (at == theirs.end()) {
+      only_reference_.push_back(mine.name);
+      continue;
+    }
+    compare_shape(mine, *at->second);
+    theirs.erase(at);
+  }
+  for (const TensorInfo& tensor : *other_.tensors) {
+    if (theirs.count(tensor.name) > 0) only_other_.push_back(tensor.name);
+  }
+  report_tensors();
+}
+
+void Comparison::compare_shape(const TensorInfo& mine, const TensorInfo& theirs) {
+  const std::string name = printable(mine.name);
+  if (mine.shape != theirs.shape) {
+    const Block block = site_of(mine.name).block;
+    const bool rows_only =
+        mine.shape.size() == 2 && theirs.shape.size() == 2 && mine.shape[1] == theirs.shape[1];
+    const bool by_token = rows_only && (block == Block::kEmbedding || block == Block::kHead);
+    (by_token ? vocabulary_ : shapes_)
+        .push_back(name + ": " + against(to_string(mine.shape), to_string(theirs.shape)));
+  }
+  if (is_computable(mine.dtype) != is_computable(theirs.dtype)) {
+    kinds_.push_back(name + ": " +
+                     against(std::string(name_of(mine.dtype)), std::string(name_of(theirs.dtype))));
+  } else if (mine.dtype != theirs.dtype && !other_.is_vector) {
+    dtypes_.push_back(
+        name + ": " +
+        against(std::string(name_of(mine.dtype)), std::string(name_of(theirs.dtype))));
+  }
+}
+
+// Takes a head tensor out of a list of names; true when it was there.
+bool take_head(std::vector<std::string>& names) {
+  const auto at = std::find_if(names.begin(), names.end(), [](const std::string& name) {
+    return site_of(name).block == Block::kHead;
+  });
+  if (at == names.end()) return false;
+  names.erase(at);
+  return true;
+}
+
+void Comparison::report_tensors() {
+  if (reference_.config.tied_embeddings || other_.config.tied_embeddings) {
+    if (take_head(only_reference_)) report_head(true);
+    if (take_head(only_other_)) report_head(false);
+  }
+  if (!only_other_.empty()) {
+    report(Severity::kBlocker, "tensors", "only in " + other_.name + ": " + list_some(only_other_),
+           "nothing in " + reference_.name + " corresponds to them",
+           "use models of one architecture, or --allow tensors to leave them out");
+  }
+  if (!only_reference_.empty() && !other_.is_vector) {
+    report(Severity::kBlocker, "tensors",
+           "only in " + reference_.name + ": " + list_some(only_reference_),
+           "nothing in " + other_.name + " corresponds to them",
+           "use models of one architecture, or --allow tensors to leave them out");
+  }
+  if (!shapes_.empty()) {
+    report(Severity::kBlocker, "shapes", list_some(shapes_), "they cannot be added",
+           "use models of one size");
+  }
+  if (!vocabulary_.empty()) {
+    const bool common = options_.vocabulary == VocabularyPolicy::kCommon;
+    report(common ? Severity::kNote : Severity::kBlocker, "vocabulary", list_some(vocabulary_),
+           common ? "rows are matched by token text" : "rows of one are not rows of the other",
+           common ? "" : "--vocab common matches rows by token text and keeps the target's others");
+  }
+  if (!kinds_.empty()) {
+    report(Severity::kBlocker, "dtypes", list_some(kinds_),
+           "one of them is no number to compute with", "use unquantised models");
+  }
+  if (!dtypes_.empty()) {
+    report(Severity::kNote, "dtypes",
+           std::to_string(dtypes_.size()) + " tensors differ, such as " + dtypes_.front(),
+           "each is read as it is stored; sums are taken in float32", "");
+  }
+}
+
+void Comparison::report_head(bool in_reference) {
+  const Participant& owner = in_reference ? reference_ : other_;
+  report(Severity::kNote, "tied", "only " + owner.name + " stores the head tensor",
+         "a tied head follows the embedding; the stored copy is handled with it", "");
+}
+
+void Comparison::compare_tokenizers() {
+  if (reference_.tokenizer_digest.empty() || other_.tokenizer_digest.empty()) {
+    const Participant& silent = reference_.tokenizer_digest.empty() ? reference_ : other_;
+    report(Severity::kWarning, "tokenizer", "no tokenizer known of " + silent.name,
+           "whether both mean the same token by the same row is not checked",
+           "name the model's folder, with its tokenizer files");
+    return;
+  }
+  if (reference_.tokenizer_digest == other_.tokenizer_digest) return;
+  const bool listed = reference_.tokenizer && other_.tokenizer &&
+                      !reference_.tokenizer->ids.empty() && !other_.tokenizer->ids.empty();
+  if (listed) return compare_token_ids();
+  report(Severity::kBlocker, "tokenizer",
+         "the tokenizers of " + reference_.name + " and " + other_.name + " differ",
+         "the same row may stand for another token",
+         "use models with one tokenizer, or --allow tokenizer");
+}
+
+void Comparison::compare_token_ids() {
+  const auto& mine = reference_.tokenizer->ids;
+  const auto& theirs = other_.tokenizer->ids;
+  std::size_t moved = 0, extra = 0;
+  std::string example;
+  for (const auto& [text, id] : mine) {
+    const auto at = theirs.find(text);
+    if (at == theirs.end()) {
+      ++extra;
+    } else if (at->second != id && moved++ == 0) {
+      example =
+          "'" + printable(text) + "' is " + against(std::to_string(id), std::to_string(at->second));
+    }
+  }
+  extra += theirs.size() - (mine.size() - extra);
+  if (moved > 0) {
+    const bool common = options_.vocabulary == VocabularyPolicy::kCommon;
+    report(common ? Severity::kNote : Severity::kBlocker, "tokenizer",
+           std::to_string(moved) + " tokens have other ids, such as " + example,
+           common ? "rows are matched by token text" : "the same row stands for another token",
+           common ? "" : "--vocab common matches rows by token text");
+  }
+  if (extra > 0) {
+    report(Severity::kWarning, "tokenizer",
+           std::to_string(extra) + " tokens are known to only one of " + reference_.name + " and " +
+               other_.name,
+           "their rows were trained in one model only",
+           "--vocab common keeps the target's rows for them");
+  }
+  if (moved == 0 && !(reference_.tokenizer->rules == other_.tokenizer->rules)) {
+    report(Severity::kWarning, "tokenizer", "the same tokens, but other merges or text rules",
+           "one text may be cut into other tokens", "score the result with the target's tokenizer");
+  }
+}
+
+void Comparison::compare_kinship() {
+  if (reference_.sample.empty() || other_.sample.empty()) return;
+  const Kinship kinship = kinship_of(other_.sample, reference_.sample);
+  if (kinship.compared == 0) return;
+  result_.kinship.push_back(
+      {other_.name, reference_.name, kinship.relative_distance, kinship.cosine});
+  const std::string distance = other_.name + " is " + percent(kinship.relative_distance) +
+                               " of its norm away from " + reference_.name;
+  if (kinship.relative_distance >= kStrangerDistance) {
+    report(Severity::kBlocker, "kinship", distance,
+           "these look like two trainings from different starts: a difference between them is no "
+           "skill, and does not transfer",
+           "use models fine-tuned from one start, or --allow kinship");
+  } else if (kinship.relative_distance == 0 && !other_.is_vector) {
+    report(Severity::kNote, "kinship",
+           "no difference found between " + other_.name + " and " + reference_.name + " in " +
+               std::to_string(kinship.compared) + " sampled weights",
+           "they may be the same model, and their difference zero", "");
+  }
+}
+
+void report_quantised(const Participant& participant, const CheckOptions& options,
+                      Compatibility& result) {
+  std::vector<std::string> low;
+  for (const TensorInfo& tensor : *participant.tensors) {
+    if (is_low_precision_float(tensor.dtype)) low.push_back(printable(tensor.name));
+  }
+  const bool allowed = options.allowed.count("quantisation") > 0;
+  if (!participant.config.quantization.empty()) {
+    result.findings.push_back(
+        {allowed ? Severity::kWarning : Severity::kBlocker, "quantisation",
+         participant.name + " is quantised (" + printable(participant.config.quantization) + ")",
+         "its integers and 8-bit floats are codes, not weights: they are carried, never computed "
+         "on",
+         "use the unquantised model, or --allow quantisation to edit only what is not quantised"});
+  } else if (!low.empty()) {
+    result.findings.push_back({Severity::kWarning, "quantisation",
+                               participant.name + " has 8-bit floats or smaller: " + list_some(low),
+                               "they are carried as they are, never computed on", ""});
+  }
+}
+
+Compatibility compare_all(const std::vector<Participant>& participants,
+                          const CheckOptions& options) {
+  Compatibility result;
+  for (const Participant& participant : participants)
+    report_quantised(participant, options, result);
+  for (std::size_t i = 1; i < participants.size(); ++i) {
+    Comparison(participants.front(), participants[i], options, result).run();
+  }
+  std::stable_sort(result.findings.begin(), result.findings.end(),
+                   [](const Finding& a, const Finding& b) { return a.severity > b.severity; });
+  return result;
+}
+
+// Kinship among the others, for the report; the comparison with the first has been made.
+void add_kinship_among_others(const std::vector<Participant>& participants, Compatibility& result) {
+  for (std::size_t i = 1; i < participants.size(); ++i) {
+    for (std::size_t j = i + 1; j < participants.size(); ++j) {
+      const Kinship kinship = kinship_of(participants[j].sample, participants[i].sample);
+      if (kinship.compared == 0) continue;
+      result.kinship.push_back(
+          {participants[j].name, participants[i].name, kinship.relative_distance, kinship.cosine});
+    }
+  }
+}
+
+std::string list_blockers(const Compatibility& compatibility) {
+  std::string line;
+  for (const Finding& finding : compatibility.findings) {
+    if (finding.severity != Severity::kBlocker) continue;
+    line += (line.empty() ? "" : " | ") + finding.topic + ": " + finding.found + " (" +
+            finding.meaning + "; " + finding.remedy + ")";
+  }
+  return line;
+}
+
+}  // namespace
+
+bool Compatibility::fit() const {
+  return std::none_of(findings.begin(), findings.end(), [](const Finding& finding) {
+    return finding.severity == Severity::kBlocker;
+  });
+}
+
+const std::vector<std::string>& compatibility_topics() {
+  static const std::vector<std::string> topics{
+      "architecture", "config",       "dtypes", "kinship",   "layers",
+      "norm",         "quantisation", "rope",   "settings",  "shapes",
+      "structure",    "tensors",      "tied",   "tokenizer", "vocabulary"};
+  return topics;
+}
+
+Compatibility check(const std::vector<Checkpoint>& models, const CheckOptions& options) {
+  if (models.size() < 2)
+    throw UsageError({{}, {}, "fewer than two models", "two or more to compare", {}});
+  std::vector<SourcePtr> sources;
+  std::vector<Participant> participants;
+  for (const Checkpoint& model : models) {
+    sources.push_back(make_source(model));
+    participants.push_back(participant_of(*sources.back()));
+  }
+  Compatibility result = compare_all(participants, options);
+  add_kinship_among_others(participants, result);
+  return result;
+}
+
+Compatibility check(const Checkpoint& target, const TaskVector& vector,
+                    const CheckOptions& options) {
+  const SourcePtr target_source = make_source(target);
+  std::vector<Participant> participants{participant_of(*target_source)};
+  for (const SourcePtr& source : sources_of(vector.form()))
+    participants.push_back(participant_of(*source));
+  return compare_all(participants, options);
+}
+
+void require_fit(const Compatibility& compatibility) {
+  if (!compatibility.fit()) throw IncompatibleModels(compatibility);
+}
+
+IncompatibleModels::IncompatibleModels(Compatibility compatibility)
+    : CompatibilityError({{}, {}, list_blockers(compatibility), {}, {}}),
+      compatibility_(std::move(compatibility)) {}
+
+}  // namespace suture

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "suture/selection.h"
+#include "suture/site.h"
+#include "suture/task_vector.h"
+
+#include "core/tensor_source.h"
+
+namespace suture {
+
+/// One coefficient per layer.
+struct LayerScales {
+  std::vector<double> layers;
+  double outside_layers = 1;
+};
+
+/// What multiplies a term tensor by tensor: a mask or per-layer coefficients.
+using Gate = std::variant<Selection, LayerScales>;
+
+/// `coefficient * gates * (minuend - subtrahend)`; without a subtrahend the minuend holds
+/// differences.
+struct Term {
+  double coefficient = 1;
+  SourcePtr minuend;
+  SourcePtr subtrahend;
+  std::vector<Gate> gates;
+
+  /// What this term is multiplied by on one tensor; 0 where it is masked out.
+  double scale_on(std::string_view tensor_name) const;
+};
+
+struct TaskVector::Form {
+  std::vector<Term> terms;
+};
+
+/// A term on one tensor, where it is not zero by mask or coefficient. The shifts, in elements, say
+/// where a source keeps what belongs to element 0 of the run at hand (rows move when vocabularies
+/// are mapped).
+struct ActiveTerm {
+  double scale = 1;
+  const TensorSource* minuend_source = nullptr;
+  const TensorSource* subtrahend_source = nullptr;
+  const TensorInfo* minuend = nullptr;
+  const TensorInfo* subtrahend = nullptr;
+  std::int64_t minuend_shift = 0;
+  std::int64_t subtrahend_shift = 0;
+};
+
+/// The terms that reach a tensor, in the order written.
+std::vector<ActiveTerm> active_terms(const TaskVector::Form& form, std::string_view tensor_name);
+
+/// The dtype that the sum of the terms has: f64 when one operand is, else f32.
+Dtype sum_dtype(const std::vector<ActiveTerm>& terms);
+
+/// Every source of the form once, in order.
+std::vector<SourcePtr> sources_of(const TaskVector::Form& form);
+
+}  // namespace suture

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/tensor_source.h"
+
+namespace suture {
+
+/// A few thousand weights of a model, taken at positions that depend on tensor names and shapes
+/// alone: enough to tell two fine-tunings of one start from two strangers without reading either.
+struct WeightSample {
+  std::vector<std::string> tensors;  ///< Matrices sampled, sorted by name.
+  std::vector<float> values;         ///< The same number from each tensor, in that order.
+
+  bool empty() const { return values.empty(); }
+  std::size_t per_tensor() const { return tensors.empty() ? 0 : values.size() / tensors.size(); }
+};
+
+/// Samples a source's matrices. Cost: some thousand small reads.
+WeightSample sample_weights(const TensorSource& source);
+
+/// How far two models are from each other, on the tensors that both samples hold.
+struct Kinship {
+  double relative_distance = 0;  ///< |a - b| / |b|: about 1.4 for strangers, far below 1 for kin.
+  double cosine = 0;
+  std::size_t compared = 0;  ///< Weights that went into it.
+};
+
+/// Compares two samples tensor by tensor.
+Kinship kinship_of(const WeightSample& a, const WeightSample& b);
+
+/// From this relative distance on, two models are called strangers.
+inline constexpr double kStrangerDistance = 0.7;
+
+/// A sample as text and back, for a vector's metadata. `decode` throws FormatError naming `file`.
+std::string encode(const WeightSample& sample);
+WeightSample decode_weight_sample(const std::string& text, const std::string& file);
+
+}  // namespace suture

@@ -1,0 +1,278 @@
+#include "surgery/measure.h"
+
+#include <algorithm>
+#include <mutex>
+#include <unordered_map>
+#include <utility>
+
+#include "suture/error.h"
+
+#include "kernels/convert.h"
+#include "stream/tiles.h"
+#include "stream/worker_pool.h"
+#include "surgery/term_reader.h"
+
+namespace suture {
+namespace {
+
+using kernels::kStatisticsTile;
+
+// One tensor of the pass: what each vector needs from it, and a slot per tile for every sum, so
+// that sums can be added in index order whichever thread was first.
+struct Item {
+  std::vector<std::vector<ActiveTerm>> terms;  // by vector
+  std::vector<const TensorInfo*> bases;        // by vector, null where there is none
+  std::vector<std::vector<double>> squares, base_squares, dots;
+};
+
+class MeasuringPass {
+ public:
+  MeasuringPass(const std::vector<MeasuredVector>& vectors, const RunOptions& options)
+      : vectors_(vectors), options_(options) {
+    collect_tensors();
+  }
+
+  std::vector<TensorMeasures> run();
+
+ private:
+  struct Buffers {
+    std::vector<TermReader> readers;
+    std::vector<std::vector<double>> values;  // by vector; holds floats or doubles
+    std::vector<char> base_bytes;
+    std::vector<double> base_values;
+  };
+
+  void collect_tensors();
+  void add_tensor(const std::string& name, const TensorInfo& info);
+  void prepare_item(Item& item, const TensorMeasures& tensor) const;
+  std::uint64_t bytes_to_read() const;
+  std::size_t bytes_per_element() const;
+  void measure_tile(const stream::Tile& tile, Buffers& buffers);
+  template <typename T>
+  void measure_in(const stream::Tile& tile, Buffers& buffers, TensorMeasures& found);
+  template <typename T>
+  void measure_base(const stream::Tile& tile, std::size_t vector,
+                    std::span<const kernels::TermTile> terms, Buffers& buffers);
+  void merge_counts(std::size_t item, const TensorMeasures& found);
+  void add_up();
+
+  const std::vector<MeasuredVector>& vectors_;
+  const RunOptions& options_;
+  std::vector<TensorMeasures> tensors_;
+  std::vector<Item> items_;
+  std::unordered_map<std::string, std::size_t> positions_;
+  std::mutex merging_;
+};
+
+void MeasuringPass::collect_tensors() {
+  for (const MeasuredVector& measured : vectors_) {
+    for (const std::string& name : measured.vector.names()) {
+      add_tensor(name, *active_terms(measured.vector.form(), name).front().minuend);
+    }
+  }
+  items_.resize(tensors_.size());
+  for (std::size_t i = 0; i < items_.size(); ++i) prepare_item(items_[i], tensors_[i]);
+}
+
+void MeasuringPass::add_tensor(const std::string& name, const TensorInfo& info) {
+  const auto [at, is_new] = positions_.emplace(name, tensors_.size());
+  if (!is_new) {
+    const TensorMeasures& known = tensors_[at->second];
+    if (known.shape == info.shape) return;
+    throw CompatibilityError(
+        {{},
+         name,
+         to_string(info.shape) + " in one vector, " + to_string(known.shape) + " in another",
+         "one shape",
+         "compare vectors of one architecture"});
+  }
+  TensorMeasures tensor;
+  tensor.name = name;
+  tensor.shape = info.shape;
+  tensor.elements = info.elements;
+  tensor.values.resize(vectors_.size());
+  tensor.base_squares.assign(vectors_.size(), -1);
+  tensor.pairs.resize(vectors_.size() * (vectors_.size() - 1) / 2);
+  tensors_.push_back(std::move(tensor));
+}
+
+void MeasuringPass::prepare_item(Item& item, const TensorMeasures& tensor) const {
+  const std::size_t tiles = (tensor.elements + kStatisticsTile - 1) / kStatisticsTile;
+  for (const MeasuredVector& measured : vectors_) {
+    item.terms.push_back(active_terms(measured.vector.form(), tensor.name));
+    const TensorInfo* base = measured.base ? measured.base->find(tensor.name) : nullptr;
+    const bool usable =
+        base != nullptr && is_computable(base->dtype) && base->shape == tensor.shape;
+    item.bases.push_back(usable ? base : nullptr);
+  }
+  item.squares.assign(vectors_.size(), std::vector<double>(tiles));
+  item.base_squares.assign(vectors_.size(), std::vector<double>(tiles));
+  item.dots.assign(tensor.pairs.size(), std::vector<double>(tiles));
+}
+
+// True when the base's elements come along with a term, as its subtrahend.
+bool base_is_subtrahend(const std::vector<ActiveTerm>& terms, const TensorInfo* base) {
+  return terms.size() == 1 && terms.front().subtrahend == base;
+}
+
+std::uint64_t MeasuringPass::bytes_to_read() const {
+  std::uint64_t bytes = 0;
+  for (const Item& item : items_) {
+    for (std::size_t v = 0; v < item.terms.size(); ++v) {
+      for (const ActiveTerm& term : item.terms[v]) {
+        bytes += term.minuend->bytes + (term.subtrahend != nullptr ? term.subtrahend->bytes : 0);
+      }
+      if (item.bases[v] != nullptr && !base_is_subtrahend(item.terms[v], item.bases[v]))
+        bytes += item.bases[v]->bytes;
+    }
+  }
+  return bytes;
+}
+
+std::size_t MeasuringPass::bytes_per_element() const {
+  std::size_t most = 0;
+  for (const Item& item : items_) {
+    std::size_t bytes = sizeof(double) * (vectors_.size() + 1);
+    for (const auto& terms : item.terms)
+      bytes += TermReader::bytes_per_element(terms) + sizeof(double);
+    most = std::max(most, bytes);
+  }
+  return std::max<std::size_t>(most, 1);
+}
+
+std::vector<TensorMeasures> MeasuringPass::run() {
+  std::vector<std::uint64_t> elements;
+  for (const TensorMeasures& tensor : tensors_) elements.push_back(tensor.elements);
+  const auto tiles =
+      stream::cut_into_tiles(elements, stream::tile_elements_within(options_, bytes_per_element()));
+  stream::ProgressMeter progress(options_, "measuring", bytes_to_read());
+  stream::run_jobs(tiles.size(), options_, [&] {
+    Buffers buffers;
+    buffers.readers.resize(vectors_.size());
+    buffers.values.resize(vectors_.size());
+    return [&, buffers = std::move(buffers)](std::size_t job) mutable {
+      measure_tile(tiles[job], buffers);
+      std::uint64_t bytes = 0;
+      for (const auto& terms : items_[tiles[job].item].terms)
+        bytes += tiles[job].count * TermReader::bytes_per_element(terms);
+      progress.add(bytes);
+    };
+  });
+  for (const MeasuredVector& measured : vectors_) {
+    for (const SourcePtr& source : sources_of(measured.vector.form())) source->verify_unchanged();
+  }
+  progress.finish();
+  add_up();
+  return std::move(tensors_);
+}
+
+void MeasuringPass::measure_tile(const stream::Tile& tile, Buffers& buffers) {
+  const Item& item = items_[tile.item];
+  TensorMeasures found;
+  found.values.resize(vectors_.size());
+  found.pairs.resize(tensors_[tile.item].pairs.size());
+  const bool in_double = std::any_of(item.terms.begin(), item.terms.end(), [](const auto& terms) {
+    return sum_dtype(terms) == Dtype::kF64;
+  });
+  in_double ? measure_in<double>(tile, buffers, found) : measure_in<float>(tile, buffers, found);
+  merge_counts(tile.item, found);
+}
+
+template <typename T>
+void MeasuringPass::measure_in(const stream::Tile& tile, Buffers& buffers, TensorMeasures& found) {
+  Item& item = items_[tile.item];
+  const auto values_of = [&](std::size_t v) {
+    return reinterpret_cast<T*>(buffers.values[v].data());
+  };
+  for (std::size_t v = 0; v < vectors_.size(); ++v) {
+    buffers.values[v].resize(std::max(buffers.values[v].size(), tile.count));
+    const auto terms = buffers.readers[v].read(item.terms[v], tile.first, tile.count);
+    if (terms.empty()) {
+      std::fill_n(values_of(v), tile.count, T{0});
+    } else {
+      kernels::sum_of_terms(terms, values_of(v), tile.count);
+    }
+    if (item.bases[v] != nullptr) measure_base<T>(tile, v, terms, buffers);
+  }
+  for (std::size_t begin = 0; begin < tile.count; begin += kStatisticsTile) {
+    const std::size_t count = std::min(kStatisticsTile, tile.count - begin);
+    const std::size_t slot = (tile.first + begin) / kStatisticsTile;
+    for (std::size_t v = 0; v < vectors_.size(); ++v) {
+      if (item.terms[v].empty()) continue;
+      const auto statistics = kernels::measure_values(values_of(v) + begin, count);
+      item.squares[v][slot] = statistics.sum_of_squares;
+      found.values[v].append(statistics);
+      for (std::size_t u = 0; u < v; ++u) {
+        const auto pair = kernels::measure_pair(values_of(u) + begin, values_of(v) + begin, count);
+        item.dots[pair_position(u, v)][slot] = pair.dot;
+        found.pairs[pair_position(u, v)].append(pair);
+      }
+    }
+  }
+}
+
+template <typename T>
+void MeasuringPass::measure_base(const stream::Tile& tile, std::size_t vector,
+                                 std::span<const kernels::TermTile> terms, Buffers& buffers) {
+  Item& item = items_[tile.item];
+  const TensorInfo& base = *item.bases[vector];
+  kernels::StoredTile stored;
+  if (base_is_subtrahend(item.terms[vector], &base)) {
+    stored = terms.front().subtrahend;
+  } else {
+    const auto width = static_cast<std::size_t>(bytes_of(base.dtype));
+    buffers.base_bytes.resize(tile.count * width);
+    vectors_[vector].base->read(base, tile.first * width, tile.count * width,
+                                buffers.base_bytes.data());
+    stored = {buffers.base_bytes.data(), base.dtype};
+  }
+  // A float64 base beside float32 values still needs room for doubles.
+  buffers.base_values.resize(std::max(buffers.base_values.size(), tile.count));
+  const auto sum_squares = [&](auto* values) {
+    kernels::widen(stored.dtype, stored.data, values, tile.count);
+    for (std::size_t begin = 0; begin < tile.count; begin += kStatisticsTile) {
+      item.base_squares[vector][(tile.first + begin) / kStatisticsTile] =
+          kernels::sum_of_squares(values + begin, std::min(kStatisticsTile, tile.count - begin));
+    }
+  };
+  if (stored.dtype == Dtype::kF64) {
+    sum_squares(buffers.base_values.data());
+  } else {
+    sum_squares(reinterpret_cast<float*>(buffers.base_values.data()));
+  }
+}
+
+// Counts and maxima may be merged in any order; the sums wait in their slots.
+void MeasuringPass::merge_counts(std::size_t item, const TensorMeasures& found) {
+  const std::lock_guard lock(merging_);
+  TensorMeasures& tensor = tensors_[item];
+  for (std::size_t v = 0; v < found.values.size(); ++v) tensor.values[v].append(found.values[v]);
+  for (std::size_t p = 0; p < found.pairs.size(); ++p) tensor.pairs[p].append(found.pairs[p]);
+}
+
+double total(const std::vector<double>& slots) {
+  double sum = 0;
+  for (const double slot : slots) sum += slot;
+  return sum;
+}
+
+void MeasuringPass::add_up() {
+  for (std::size_t i = 0; i < items_.size(); ++i) {
+    for (std::size_t v = 0; v < vectors_.size(); ++v) {
+      tensors_[i].values[v].sum_of_squares = total(items_[i].squares[v]);
+      if (items_[i].bases[v] != nullptr)
+        tensors_[i].base_squares[v] = total(items_[i].base_squares[v]);
+    }
+    for (std::size_t p = 0; p < items_[i].dots.size(); ++p)
+      tensors_[i].pairs[p].dot = total(items_[i].dots[p]);
+  }
+}
+
+}  // namespace
+
+std::vector<TensorMeasures> measure(const std::vector<MeasuredVector>& vectors,
+                                    const RunOptions& options) {
+  return MeasuringPass(vectors, options).run();
+}
+
+}  // namespace suture

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "stream/weights_writer.h"
+#include "surgery/form.h"
+#include "surgery/vocabulary_map.h"
+
+namespace suture {
+
+/// A run of consecutive elements of an output tensor that are made in one way: `origin + terms`, or
+/// a copy of the origin when there are no terms, or the bare sum (zero without terms) when there is
+/// no origin.
+struct Segment {
+  std::uint64_t first = 0, count = 0;  ///< Elements of the output tensor.
+  const TensorSource* origin_source = nullptr;
+  const TensorInfo* origin = nullptr;
+  std::vector<ActiveTerm> terms;
+};
+
+/// How one output tensor is made. Its segments cover it in order.
+struct OutputTensor {
+  TensorInfo info;  ///< Name, dtype and shape; where it goes is the layout's matter.
+  std::vector<Segment> segments;
+
+  bool is_copied() const;
+};
+
+/// A whole tensor made in one way.
+OutputTensor whole_tensor(TensorInfo info, Segment segment);
+
+/// Bytes that making the outputs reads and writes.
+std::uint64_t bytes_to_read(const std::vector<OutputTensor>& outputs);
+std::uint64_t bytes_to_write(const std::vector<OutputTensor>& outputs);
+
+/// Cuts a whole tensor by row: the rows of `runs` get the terms of `whole`, each operand read from
+/// where its donor keeps the row (one shift per operand, minuend before subtrahend, term after
+/// term); rows in between get the origin alone, or zero.
+std::vector<Segment> segments_by_row(const Segment& whole, std::int64_t row_elements,
+                                     const std::vector<RowRun>& runs);
+
+/// Makes every output tensor and writes it, tile by tile in the order given, on the threads and
+/// within the memory of `options`. Throws IoError, Interrupted.
+void execute(const std::vector<OutputTensor>& outputs, stream::WeightsWriter& writer,
+             const RunOptions& options);
+
+}  // namespace suture

@@ -1,0 +1,186 @@
+#include "suture/task_vector.h"
+
+#include <cmath>
+#include <cstdio>
+#include <unordered_set>
+#include <utility>
+
+#include "suture/error.h"
+
+#include "surgery/form.h"
+#include "surgery/vector_metadata.h"
+
+namespace suture {
+namespace {
+
+std::string shortest(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.15g", value);
+  return text;
+}
+
+// Every way in which two sources do not subtract, at once.
+class DifferenceCheck {
+ public:
+  DifferenceCheck(const TensorSource& tuned, const TensorSource& base)
+      : tuned_(tuned), base_(base) {}
+
+  void require() {
+    for (const TensorInfo& tensor : tuned_.tensors()) compare(tensor);
+    for (const TensorInfo& tensor : base_.tensors()) {
+      if (tuned_.find(tensor.name) == nullptr) note(tensor.name, "only in " + base_.name());
+    }
+    if (count_ > kMaxShown) problems_ += ", ...";
+    if (count_ > 0) {
+      throw CompatibilityError({tuned_.name() + " - " + base_.name(),
+                                {},
+                                std::to_string(count_) + " tensors do not subtract: " + problems_,
+                                "the same tensors in both",
+                                "run `suture check` on the two for the whole list"});
+    }
+  }
+
+ private:
+  static constexpr std::size_t kMaxShown = 8;
+
+  void compare(const TensorInfo& tensor) {
+    const TensorInfo* other = base_.find(tensor.name);
+    if (other == nullptr) {
+      note(tensor.name, "only in " + tuned_.name());
+    } else if (other->shape != tensor.shape) {
+      note(tensor.name, to_string(tensor.shape) + " against " + to_string(other->shape));
+    } else if (is_computable(tensor.dtype) != is_computable(other->dtype)) {
+      note(tensor.name,
+           std::string(name_of(tensor.dtype)) + " against " + std::string(name_of(other->dtype)));
+    }
+  }
+
+  void note(const std::string& tensor, const std::string& problem) {
+    if (count_++ < kMaxShown)
+      problems_ += (count_ > 1 ? ", " : "") + printable(tensor) + " (" + problem + ")";
+  }
+
+  const TensorSource& tuned_;
+  const TensorSource& base_;
+  std::size_t count_ = 0;
+  std::string problems_;
+};
+
+std::shared_ptr<const TaskVector::Form> single_term(SourcePtr minuend, SourcePtr subtrahend) {
+  return std::make_shared<const TaskVector::Form>(
+      TaskVector::Form{{Term{1, std::move(minuend), std::move(subtrahend), {}}}});
+}
+
+std::shared_ptr<const TaskVector::Form> difference_of(SourcePtr tuned, SourcePtr base) {
+  DifferenceCheck(*tuned, *base).require();
+  return single_term(std::move(tuned), std::move(base));
+}
+
+std::string describe_gate(const Gate& gate) {
+  if (const auto* selection = std::get_if<Selection>(&gate))
+    return ".only(" + selection->to_string() + ")";
+  const auto& scales = std::get<LayerScales>(gate);
+  std::string text = ".scaled_by_layer(";
+  for (const double scale : scales.layers) text += shortest(scale) + ", ";
+  return text + "outside " + shortest(scales.outside_layers) + ")";
+}
+
+std::string describe_term(const Term& term) {
+  std::string text = term.subtrahend
+                         ? "(" + term.minuend->name() + " - " + term.subtrahend->name() + ")"
+                         : term.minuend->name();
+  for (const Gate& gate : term.gates) text += describe_gate(gate);
+  return text;
+}
+
+}  // namespace
+
+TaskVector::TaskVector() : form_(std::make_shared<Form>()) {}
+
+TaskVector TaskVector::open(const std::string& location) {
+  const Checkpoint checkpoint = Checkpoint::open(location);
+  require_vector(checkpoint);
+  return TaskVector(single_term(make_source(checkpoint), nullptr));
+}
+
+TaskVector TaskVector::difference(const Checkpoint& tuned, const Checkpoint& base) {
+  return TaskVector(difference_of(make_source(tuned), make_source(base)));
+}
+
+TaskVector TaskVector::difference(const StateDict& tuned, const StateDict& base) {
+  return TaskVector(difference_of(make_source(tuned, "tuned"), make_source(base, "base")));
+}
+
+TaskVector TaskVector::from(const StateDict& deltas) {
+  return TaskVector(single_term(make_source(deltas, "deltas"), nullptr));
+}
+
+TaskVector TaskVector::only(const Selection& selection) const {
+  auto form = std::make_shared<Form>(*form_);
+  for (Term& term : form->terms) term.gates.emplace_back(selection);
+  return TaskVector(std::move(form));
+}
+
+TaskVector TaskVector::scaled_by_layer(std::vector<double> coefficients,
+                                       double outside_layers) const {
+  for (const std::string& name : names()) {
+    const Site site = site_of(name);
+    if (site.layer && static_cast<std::size_t>(*site.layer) >= coefficients.size()) {
+      throw UsageError({{},
+                        name,
+                        std::to_string(coefficients.size()) + " layer coefficients",
+                        "one for each layer",
+                        {}});
+    }
+  }
+  auto form = std::make_shared<Form>(*form_);
+  for (Term& term : form->terms) term.gates.emplace_back(LayerScales{coefficients, outside_layers});
+  return TaskVector(std::move(form));
+}
+
+TaskVector operator+(const TaskVector& a, const TaskVector& b) {
+  auto form = std::make_shared<TaskVector::Form>(a.form());
+  form->terms.insert(form->terms.end(), b.form().terms.begin(), b.form().terms.end());
+  return TaskVector(std::move(form));
+}
+
+TaskVector operator-(const TaskVector& a, const TaskVector& b) { return a + (-b); }
+TaskVector operator-(const TaskVector& a) { return -1.0 * a; }
+
+TaskVector operator*(double scale, const TaskVector& a) {
+  if (!std::isfinite(scale))
+    throw UsageError({{}, {}, "a scale of " + shortest(scale), "a finite number", {}});
+  auto form = std::make_shared<TaskVector::Form>(a.form());
+  for (Term& term : form->terms) term.coefficient *= scale;
+  return TaskVector(std::move(form));
+}
+
+std::vector<std::string> TaskVector::names() const {
+  std::vector<std::string> names;
+  std::unordered_set<std::string_view> known;
+  for (const Term& term : form_->terms) {
+    for (const TensorInfo& tensor : term.minuend->tensors()) {
+      if (!is_computable(tensor.dtype) || term.scale_on(tensor.name) == 0) continue;
+      if (known.insert(tensor.name).second) names.push_back(tensor.name);
+    }
+  }
+  return names;
+}
+
+std::string TaskVector::formula() const {
+  std::string text;
+  for (const Term& term : form_->terms) {
+    const bool negative = term.coefficient < 0;
+    const double magnitude = std::abs(term.coefficient);
+    if (text.empty()) {
+      text = negative ? "-" : "";
+    } else {
+      text += negative ? " - " : " + ";
+    }
+    if (magnitude != 1) text += shortest(magnitude) + " * ";
+    text += describe_term(term);
+  }
+  return text.empty() ? "0" : text;
+}
+
+}  // namespace suture

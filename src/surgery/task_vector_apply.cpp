@@ -1,0 +1,123 @@
+#include <utility>
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include "suture/error.h"
+#include "suture/task_vector.h"
+
+#include "core/scalar_type.h"
+#include "kernels/linear_form.h"
+#include "stream/tiles.h"
+#include "stream/worker_pool.h"
+#include "surgery/form.h"
+#include "surgery/term_reader.h"
+
+namespace suture {
+namespace {
+
+// Runs `work(reader, tile)` over all tiles of one tensor.
+void for_each_tile(std::uint64_t elements, const std::vector<ActiveTerm>& terms,
+                   const RunOptions& options,
+                   const std::function<void(TermReader&, const stream::Tile&)>& work) {
+  const std::size_t bytes_per_element =
+      std::max<std::size_t>(1, TermReader::bytes_per_element(terms));
+  const auto tiles =
+      stream::cut_into_tiles({elements}, stream::tile_elements_within(options, bytes_per_element));
+  stream::run_jobs(tiles.size(), options, [&] {
+    return [&, reader = TermReader()](std::size_t job) mutable { work(reader, tiles[job]); };
+  });
+}
+
+template <typename T>
+at::Tensor materialize_in(const std::vector<ActiveTerm>& terms, at::ScalarType type,
+                          const RunOptions& options) {
+  const TensorInfo& info = *terms.front().minuend;
+  const at::Tensor tensor = at::empty(info.shape, type);
+  T* data = tensor.mutable_data_ptr<T>();
+  for_each_tile(info.elements, terms, options, [&](TermReader& reader, const stream::Tile& tile) {
+    kernels::sum_of_terms(reader.read(terms, tile.first, tile.count), data + tile.first,
+                          tile.count);
+  });
+  return tensor;
+}
+
+at::Tensor materialize_terms(const std::vector<ActiveTerm>& terms, const RunOptions& options) {
+  return sum_dtype(terms) == Dtype::kF64 ? materialize_in<double>(terms, at::kDouble, options)
+                                         : materialize_in<float>(terms, at::kFloat, options);
+}
+
+// The same memory when it is dense on the CPU, else a copy to compute on and to copy back.
+void apply_terms(const at::Tensor& weight, const std::vector<ActiveTerm>& terms,
+                 const RunOptions& options) {
+  const at::Tensor dense = weight.detach().cpu().contiguous();
+  const Dtype dtype = dtype_of(dense.scalar_type());
+  auto* data = static_cast<char*>(dense.mutable_data_ptr());
+  const auto elements = static_cast<std::uint64_t>(dense.numel());
+  for_each_tile(elements, terms, options, [&](TermReader& reader, const stream::Tile& tile) {
+    char* at = data + tile.first * static_cast<std::uint64_t>(bytes_of(dtype));
+    kernels::add_to_target({at, dtype}, reader.read(terms, tile.first, tile.count), dtype, at,
+                           tile.count);
+  });
+  if (!dense.is_same(weight) && dense.data_ptr() != weight.data_ptr()) {
+    const at::NoGradGuard no_grad;
+    weight.copy_(dense);
+  }
+}
+
+void require_applicable(const TaskVector& vector, const StateDict& weights) {
+  for (const std::string& name : vector.names()) {
+    const at::Tensor* weight = weights.find(name);
+    const auto terms = active_terms(vector.form(), name);
+    if (weight == nullptr) {
+      throw CompatibilityError({{},
+                                name,
+                                "the vector has this tensor, the weights do not",
+                                {},
+                                "mask it out, or check the model"});
+    }
+    if (weight->sizes().vec() != terms.front().minuend->shape) {
+      throw CompatibilityError({{},
+                                name,
+                                to_string(weight->sizes().vec()) + " in the weights",
+                                to_string(terms.front().minuend->shape),
+                                {}});
+    }
+    if (!is_computable(dtype_of(weight->scalar_type()))) {
+      throw CompatibilityError({{},
+                                name,
+                                std::string(name_of(dtype_of(weight->scalar_type()))) + " weights",
+                                "bf16, f16, f32 or f64",
+                                {}});
+    }
+  }
+}
+
+}  // namespace
+
+at::Tensor TaskVector::materialize(std::string_view name, at::Device device) const {
+  require_device(device);
+  const auto terms = active_terms(*form_, name);
+  if (terms.empty()) throw UsageError({{}, std::string(name), "not in the vector", {}, {}});
+  return materialize_terms(terms, {}).to(device);
+}
+
+StateDict TaskVector::materialize(at::Device device, const RunOptions& options) const {
+  require_device(device);
+  StateDict deltas;
+  for (const std::string& name : names()) {
+    stream::check_cancelled(options);
+    deltas.set(name, materialize_terms(active_terms(*form_, name), options).to(device));
+  }
+  return deltas;
+}
+
+void TaskVector::apply_to(StateDict& weights, double scale, const RunOptions& options) const {
+  const TaskVector scaled_vector = scale * *this;
+  require_applicable(scaled_vector, weights);
+  for (const std::string& name : scaled_vector.names()) {
+    apply_terms(weights.at(name), active_terms(scaled_vector.form(), name), options);
+  }
+}
+
+}  // namespace suture

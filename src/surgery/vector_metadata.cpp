@@ -1,0 +1,96 @@
+#include "surgery/vector_metadata.h"
+
+#include <cmath>
+
+#include "suture/error.h"
+
+#include "format/json.h"
+
+namespace suture {
+namespace {
+
+using format::Json;
+
+constexpr int kFormatVersion = 1;
+constexpr const char* kMetadataKey = "suture";
+
+Json to_json(const Donor& donor) {
+  return {{"role", donor.role}, {"name", donor.name}, {"digest", donor.digest}};
+}
+
+Donor donor_from(const Json& json) {
+  return {json.at("role").get<std::string>(), json.at("name").get<std::string>(),
+          json.at("digest").get<std::string>()};
+}
+
+void require_known_version(const Json& root, const std::string& file) {
+  const int version = root.at("format_version").get<int>();
+  if (version == kFormatVersion) return;
+  throw FormatError({file,
+                     {},
+                     "a vector of format " + std::to_string(version),
+                     "format " + std::to_string(kFormatVersion),
+                     "use a newer Suture, or extract it again"});
+}
+
+}  // namespace
+
+std::string encode(const VectorMetadata& metadata) {
+  Json root;
+  root["format_version"] = kFormatVersion;
+  root["formula"] = metadata.formula;
+  root["donors"] = Json::array();
+  for (const Donor& donor : metadata.donors) root["donors"].push_back(to_json(donor));
+  root["architecture"] = metadata.architecture;
+  root["tied_embeddings"] = metadata.tied_embeddings;
+  root["structure"] = metadata.structure;
+  root["meaning"] = metadata.meaning;
+  root["tokenizer_digest"] = metadata.tokenizer_digest;
+  root["base_norms"] = metadata.base_norms;
+  root["base_sample"] = encode(metadata.base_sample);
+  root["left_out"] = metadata.left_out;
+  return root.dump();
+}
+
+VectorMetadata decode_vector_metadata(const std::string& text, const std::string& file) {
+  const Json root = format::parse_json(text, file);
+  try {
+    require_known_version(root, file);
+    VectorMetadata metadata;
+    metadata.formula = root.at("formula").get<std::string>();
+    for (const Json& donor : root.at("donors")) metadata.donors.push_back(donor_from(donor));
+    metadata.architecture = root.at("architecture").get<std::string>();
+    metadata.tied_embeddings = root.at("tied_embeddings").get<bool>();
+    metadata.structure = root.at("structure").get<std::map<std::string, std::string>>();
+    metadata.meaning = root.at("meaning").get<std::map<std::string, std::string>>();
+    metadata.tokenizer_digest = root.at("tokenizer_digest").get<std::string>();
+    metadata.base_norms = root.at("base_norms").get<std::map<std::string, double>>();
+    metadata.base_sample = decode_weight_sample(root.at("base_sample").get<std::string>(), file);
+    metadata.left_out = root.at("left_out").get<std::vector<std::string>>();
+    return metadata;
+  } catch (const nlohmann::json::exception& error) {
+    throw FormatError({file,
+                       {},
+                       std::string("damaged vector metadata: ") + error.what(),
+                       {},
+                       "extract the vector again"});
+  }
+}
+
+bool is_vector(const Checkpoint& checkpoint) {
+  return checkpoint.metadata().count(kMetadataKey) > 0;
+}
+
+VectorMetadata require_vector(const Checkpoint& checkpoint) {
+  const auto at = checkpoint.metadata().find(kMetadataKey);
+  if (at == checkpoint.metadata().end()) {
+    throw UsageError({checkpoint.location(),
+                      {},
+                      "a model, not a task vector",
+                      "what `suture extract` wrote",
+                      "write 'TUNED - BASE' for the difference of two models"});
+  }
+  return decode_vector_metadata(at->second, checkpoint.location());
+}
+
+}  // namespace suture

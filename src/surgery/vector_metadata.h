@@ -1,0 +1,44 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "suture/checkpoint.h"
+
+#include "surgery/kinship.h"
+
+namespace suture {
+
+/// A model that went into a stored vector.
+struct Donor {
+  std::string role;    ///< `tuned` or `base`; `term 1`, ... in longer formulas.
+  std::string name;    ///< The folder's or the repository's name.
+  std::string digest;  ///< Of the tensors used: 32 hexadecimal digits.
+};
+
+/// What a stored vector knows about itself: the `suture` key of its safetensors metadata.
+struct VectorMetadata {
+  std::string formula;
+  std::vector<Donor> donors;
+  std::string architecture;
+  bool tied_embeddings = false;
+  std::map<std::string, std::string> structure, meaning;  ///< As in ModelConfig.
+  std::string tokenizer_digest;                           ///< Empty when the donors had none.
+  std::map<std::string, double> base_norms;               ///< L2 norm of the base, by tensor.
+  WeightSample base_sample;                               ///< For kinship with a target.
+  std::vector<std::string> left_out;                      ///< Donor tensors that are no part of it.
+};
+
+/// The metadata as the text of the `suture` key, and back. Throws FormatError naming `file`.
+std::string encode(const VectorMetadata& metadata);
+VectorMetadata decode_vector_metadata(const std::string& text, const std::string& file);
+
+/// True when the checkpoint is a stored vector.
+bool is_vector(const Checkpoint& checkpoint);
+
+/// Its metadata. Throws FormatError when it is a model.
+VectorMetadata require_vector(const Checkpoint& checkpoint);
+
+}  // namespace suture
