@@ -164,6 +164,16 @@ TEST(File, NoticesThatItWasWrittenTo) {
   EXPECT_TRUE(holds(thrown_by<IoError>([&] { file.verify_unchanged(); }), "changed"));
 }
 
+TEST(File, NoticesAnotherSizeOfTheSameTime) {
+  const TempDir dir;
+  write_file(dir / "f", "text");
+  const File file = File::open(dir / "f");
+  const auto time = fs::last_write_time(dir / "f");
+  fs::resize_file(dir / "f", 3);
+  fs::last_write_time(dir / "f", time);
+  EXPECT_TRUE(holds(thrown_by<IoError>([&] { file.verify_unchanged(); }), "changed"));
+}
+
 TEST(File, NoticesThatItWasRemoved) {
   const TempDir dir;
   write_file(dir / "f", "text");
