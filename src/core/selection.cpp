@@ -344,13 +344,21 @@ void Selection::require_matches(const std::vector<std::string>& tensor_names) co
            last_layer < 0 ? "no layers here" : "layers 0 to " + std::to_string(last_layer),
            {}});
     }
+    // A block is never a typing error: a model may simply have no head of its own.
+    if (atom->text.rfind("block=", 0) == 0) continue;
     bool found = false;
-    for (std::size_t i = 0; i < sites.size() && !found; ++i)
+    for (std::size_t i = 0; i < sites.size() && !found; ++i) {
       found = atom->test(tensor_names[i], sites[i]);
-    if (!found)
+    }
+    if (!found) {
       throw UsageError(
           {{}, {}, atom->text + " selects no tensor", {}, suggestion_for(*atom, tensor_names)});
+    }
   }
+  for (std::size_t i = 0; i < sites.size(); ++i) {
+    if (root_->matches(tensor_names[i], sites[i])) return;
+  }
+  throw UsageError({{}, {}, to_string() + " selects no tensor", "at least one", {}});
 }
 
 std::string Selection::to_string() const { return root_ ? describe(*root_) : "all"; }

@@ -116,6 +116,7 @@ TaskVector TaskVector::from(const StateDict& deltas) {
 }
 
 TaskVector TaskVector::only(const Selection& selection) const {
+  if (selection.is_all()) return *this;
   auto form = std::make_shared<Form>(*form_);
   for (Term& term : form->terms) term.gates.emplace_back(selection);
   return TaskVector(std::move(form));

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
+#include <vector>
 
 #include "kernels/cpu/vectorize.h"
 
@@ -12,141 +14,189 @@ namespace {
 // on it.
 constexpr std::size_t kLanes = 16;
 
-template <typename T>
-T finite_or_zero(T value) {
-  return value - value == 0 ? value : T{0};
-}
-
-double combine(const double* lanes) {
-  double sum = 0;
-  for (std::size_t lane = 0; lane < kLanes; ++lane) sum += lanes[lane];
-  return sum;
-}
-
-// Calls body(index, lane) for every element, lane by lane in fixed order.
-template <typename Body>
-inline __attribute__((always_inline)) void for_each_in_lanes(std::size_t count, Body body) {
-  std::size_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    for (std::size_t lane = 0; lane < kLanes; ++lane) body(i + lane, lane);
-  }
-  for (std::size_t lane = 0; i < count; ++i, ++lane) body(i, lane);
-}
+#define SUTURE_INLINE inline __attribute__((always_inline))
 
 template <typename T>
-inline __attribute__((always_inline)) double sum_of_squares_in(const T* values, std::size_t count) {
-  double lanes[kLanes] = {};
-  for_each_in_lanes(count, [&](std::size_t i, std::size_t lane) {
-    const double value = finite_or_zero(values[i]);
-    lanes[lane] += value * value;
-  });
-  return combine(lanes);
-}
+struct BitsOf;
+template <>
+struct BitsOf<float> {
+  using Type = std::uint32_t;
+  static constexpr Type kExponent = 0x7F800000u;
+  static constexpr int kMantissaBits = 23, kBias = 127;
+  static constexpr std::size_t kFields = 256;
+};
+template <>
+struct BitsOf<double> {
+  using Type = std::uint64_t;
+  static constexpr Type kExponent = 0x7FF0000000000000u;
+  static constexpr int kMantissaBits = 52, kBias = 1023;
+  static constexpr std::size_t kFields = 2048;
+};
 
+// What integer arithmetic on the bits tells; integer reductions vectorise where float ones may not
+// be reordered.
 struct Extent {
-  double max_magnitude = 0;
+  double max_magnitude = 0;  // of all finite values
   std::uint64_t non_zero = 0, non_finite = 0;
 };
 
 template <typename T>
-inline __attribute__((always_inline)) Extent extent_in(const T* values, std::size_t count) {
-  T largest[kLanes] = {};
-  std::uint32_t non_zero[kLanes] = {}, non_finite[kLanes] = {};
-  for_each_in_lanes(count, [&](std::size_t i, std::size_t lane) {
-    const T value = finite_or_zero(values[i]);
-    const T magnitude = value < 0 ? -value : value;
-    largest[lane] = magnitude > largest[lane] ? magnitude : largest[lane];
-    non_zero[lane] += value != 0;
-    non_finite[lane] += !(values[i] - values[i] == 0);
-  });
-  Extent extent;
-  for (std::size_t lane = 0; lane < kLanes; ++lane) {
-    extent.max_magnitude = std::max(extent.max_magnitude, static_cast<double>(largest[lane]));
-    extent.non_zero += non_zero[lane];
-    extent.non_finite += non_finite[lane];
+SUTURE_INLINE Extent extent_in(const T* values, std::size_t count) {
+  using Bits = typename BitsOf<T>::Type;
+  Bits largest = 0, non_zero = 0, non_finite = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const Bits magnitude = std::bit_cast<Bits>(values[i]) & ~(Bits{1} << (8 * sizeof(T) - 1));
+    const Bits is_non_finite = magnitude >= BitsOf<T>::kExponent ? 1 : 0;
+    const Bits finite_magnitude = is_non_finite ? 0 : magnitude;
+    largest = finite_magnitude > largest ? finite_magnitude : largest;
+    non_zero += finite_magnitude != 0 ? 1 : 0;
+    non_finite += is_non_finite;
   }
-  return extent;
+  return {static_cast<double>(std::bit_cast<T>(largest)), non_zero, non_finite};
+}
+
+// Finite values only: the caller has replaced the others by zero.
+template <typename T>
+SUTURE_INLINE double squares_in(const T* values, std::size_t count) {
+  double lanes[kLanes] = {};
+  std::size_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      const auto value = static_cast<double>(values[i + lane]);
+      lanes[lane] += value * value;
+    }
+  }
+  for (std::size_t lane = 0; i < count; ++i, ++lane) {
+    lanes[lane] += static_cast<double>(values[i]) * static_cast<double>(values[i]);
+  }
+  double sum = 0;
+  for (const double lane : lanes) sum += lane;
+  return sum;
 }
 
 template <typename T>
-inline __attribute__((always_inline)) PairStatistics pair_in(const T* first, const T* second,
-                                                             std::size_t count) {
-  double dot[kLanes] = {};
-  std::uint32_t both[kLanes] = {}, same[kLanes] = {}, a_up[kLanes] = {}, b_up[kLanes] = {};
-  for_each_in_lanes(count, [&](std::size_t i, std::size_t lane) {
-    const bool finite = first[i] - first[i] == 0 && second[i] - second[i] == 0;
-    const T a = finite ? first[i] : T{0}, b = finite ? second[i] : T{0};
-    dot[lane] += static_cast<double>(a) * static_cast<double>(b);
-    const bool counted = (a != 0) & (b != 0);
-    both[lane] += counted;
-    same[lane] += counted & ((a > 0) == (b > 0));
-    a_up[lane] += counted & (a > 0);
-    b_up[lane] += counted & (b > 0);
-  });
-  PairStatistics result;
-  result.dot = combine(dot);
-  for (std::size_t lane = 0; lane < kLanes; ++lane) {
-    result.both_non_zero += both[lane];
-    result.same_sign += same[lane];
-    result.first_positive += a_up[lane];
-    result.second_positive += b_up[lane];
+SUTURE_INLINE double dot_in(const T* first, const T* second, std::size_t count) {
+  double lanes[kLanes] = {};
+  std::size_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      lanes[lane] += static_cast<double>(first[i + lane]) * static_cast<double>(second[i + lane]);
+    }
   }
-  return result;
+  for (std::size_t lane = 0; i < count; ++i, ++lane) {
+    lanes[lane] += static_cast<double>(first[i]) * static_cast<double>(second[i]);
+  }
+  double sum = 0;
+  for (const double lane : lanes) sum += lane;
+  return sum;
 }
 
-SUTURE_VECTORIZE double squares(const float* v, std::size_t n) { return sum_of_squares_in(v, n); }
-SUTURE_VECTORIZE double squares(const double* v, std::size_t n) { return sum_of_squares_in(v, n); }
+// Everything of a pair but the dot product.
+template <typename T>
+SUTURE_INLINE PairStatistics signs_in(const T* first, const T* second, std::size_t count) {
+  using Bits = typename BitsOf<T>::Type;
+  constexpr int kSign = 8 * sizeof(T) - 1;
+  Bits both = 0, same = 0, first_up = 0, second_up = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const Bits a = std::bit_cast<Bits>(first[i]), b = std::bit_cast<Bits>(second[i]);
+    const Bits counted = ((a << 1) != 0 ? Bits{1} : Bits{0}) & ((b << 1) != 0 ? Bits{1} : Bits{0});
+    both += counted;
+    same += counted & ~((a ^ b) >> kSign);
+    first_up += counted & ~(a >> kSign);
+    second_up += counted & ~(b >> kSign);
+  }
+  return {0, both, same, first_up, second_up};
+}
+
 SUTURE_VECTORIZE Extent extent(const float* v, std::size_t n) { return extent_in(v, n); }
 SUTURE_VECTORIZE Extent extent(const double* v, std::size_t n) { return extent_in(v, n); }
-SUTURE_VECTORIZE PairStatistics pair(const float* a, const float* b, std::size_t n) {
-  return pair_in(a, b, n);
+SUTURE_VECTORIZE double squares(const float* v, std::size_t n) { return squares_in(v, n); }
+SUTURE_VECTORIZE double squares(const double* v, std::size_t n) { return squares_in(v, n); }
+SUTURE_VECTORIZE double dot(const float* a, const float* b, std::size_t n) {
+  return dot_in(a, b, n);
 }
-SUTURE_VECTORIZE PairStatistics pair(const double* a, const double* b, std::size_t n) {
-  return pair_in(a, b, n);
+SUTURE_VECTORIZE double dot(const double* a, const double* b, std::size_t n) {
+  return dot_in(a, b, n);
 }
-
-// Raw exponent field: 0 for zero, all ones for NaN and infinity.
-std::uint32_t exponent_field(float value) {
-  return std::bit_cast<std::uint32_t>(value) >> 23 & 0xFF;
+SUTURE_VECTORIZE PairStatistics signs(const float* a, const float* b, std::size_t n) {
+  return signs_in(a, b, n);
 }
-std::uint32_t exponent_field(double value) {
-  return static_cast<std::uint32_t>(std::bit_cast<std::uint64_t>(value) >> 52 & 0x7FF);
+SUTURE_VECTORIZE PairStatistics signs(const double* a, const double* b, std::size_t n) {
+  return signs_in(a, b, n);
 }
 
 template <typename T>
-void count_magnitudes(const T* values, std::size_t count,
+void count_magnitudes(const T* values, std::size_t count, std::uint64_t zeros,
                       std::array<std::uint64_t, kHistogramBins>& histogram) {
-  constexpr int kBias = sizeof(T) == 4 ? 127 : 1023;
-  constexpr std::size_t kFields = sizeof(T) == 4 ? 256 : 2048;
+  using Bits = typename BitsOf<T>::Type;
+  constexpr std::size_t kFields = BitsOf<T>::kFields;
   // Several tables, since runs of equal exponents (mostly zeros) would wait on one counter.
   constexpr std::size_t kTables = 4;
   static thread_local std::uint32_t counts[kTables][kFields];
   std::fill_n(&counts[0][0], kTables * kFields, 0u);
-  std::size_t zeros = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    ++counts[i % kTables][exponent_field(values[i])];
-    zeros += values[i] == 0;
+  const auto field_of = [](T value) {
+    return static_cast<std::size_t>(std::bit_cast<Bits>(value) >> BitsOf<T>::kMantissaBits) &
+           (kFields - 1);
+  };
+  std::size_t i = 0;
+  for (; i + kTables <= count; i += kTables) {
+    for (std::size_t table = 0; table < kTables; ++table)
+      ++counts[table][field_of(values[i + table])];
   }
-  for (std::size_t field = 0; field + 1 < kFields; ++field) {
+  for (; i < count; ++i) ++counts[0][field_of(values[i])];
+  for (std::size_t field = 0; field + 1 < kFields; ++field) {  // the last holds NaN and infinity
     std::uint64_t total = 0;
     for (const auto& table : counts) total += table[field];
     if (field == 0) total -= zeros;  // what is left are subnormals
-    const int bin = static_cast<int>(field) - kBias - kFirstExponent;
+    const int bin = static_cast<int>(field) - BitsOf<T>::kBias - kFirstExponent;
     histogram[static_cast<std::size_t>(std::clamp(bin, 0, static_cast<int>(kHistogramBins) - 1))] +=
         total;
   }
 }
 
 template <typename T>
+std::vector<T> without_non_finite(const T* values, std::size_t count) {
+  std::vector<T> kept(values, values + count);
+  std::replace_if(
+      kept.begin(), kept.end(), [](T value) { return !std::isfinite(value); }, T{0});
+  return kept;
+}
+
+template <typename T>
+double finite_squares(const T* values, std::size_t count) {
+  if (extent(values, count).non_finite == 0) return squares(values, count);
+  return squares(without_non_finite(values, count).data(), count);
+}
+
+template <typename T>
 ValueStatistics measure(const T* values, std::size_t count) {
-  ValueStatistics result;
   const Extent found = extent(values, count);
+  ValueStatistics result;
   result.count = count;
   result.non_zero = found.non_zero;
   result.non_finite = found.non_finite;
   result.max_magnitude = found.max_magnitude;
-  result.sum_of_squares = squares(values, count);
-  count_magnitudes(values, count, result.histogram);
+  result.sum_of_squares =
+      found.non_finite == 0 ? squares(values, count) : finite_squares(values, count);
+  count_magnitudes(values, count, count - found.non_zero - found.non_finite, result.histogram);
+  return result;
+}
+
+// A pair counts only where both are finite, so each loses the elements that the other cannot match.
+template <typename T>
+PairStatistics measure_finite_pair(const T* first, const T* second, std::size_t count) {
+  std::vector<T> a = without_non_finite(first, count), b = without_non_finite(second, count);
+  PairStatistics result = signs(a.data(), b.data(), count);
+  result.dot = dot(a.data(), b.data(), count);
+  return result;
+}
+
+template <typename T>
+PairStatistics measure(const T* first, const T* second, std::size_t count) {
+  const bool finite = extent(first, count).non_finite + extent(second, count).non_finite == 0;
+  if (!finite) return measure_finite_pair(first, second, count);
+  PairStatistics result = signs(first, second, count);
+  result.dot = dot(first, second, count);
   return result;
 }
 
@@ -176,12 +226,16 @@ ValueStatistics measure_values(const double* values, std::size_t count) {
   return measure(values, count);
 }
 PairStatistics measure_pair(const float* first, const float* second, std::size_t count) {
-  return pair(first, second, count);
+  return measure(first, second, count);
 }
 PairStatistics measure_pair(const double* first, const double* second, std::size_t count) {
-  return pair(first, second, count);
+  return measure(first, second, count);
 }
-double sum_of_squares(const float* values, std::size_t count) { return squares(values, count); }
-double sum_of_squares(const double* values, std::size_t count) { return squares(values, count); }
+double sum_of_squares(const float* values, std::size_t count) {
+  return finite_squares(values, count);
+}
+double sum_of_squares(const double* values, std::size_t count) {
+  return finite_squares(values, count);
+}
 
 }  // namespace suture::kernels

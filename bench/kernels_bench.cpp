@@ -1,0 +1,70 @@
+// Throughput of the CPU kernels on one statistics tile, which stays in cache: bytes read and
+// written per second.
+
+#include <cstdint>
+#include <random>
+#include <vector>
+
+#include <benchmark/benchmark.h>
+
+#include "kernels/convert.h"
+#include "kernels/linear_form.h"
+#include "kernels/statistics.h"
+
+namespace {
+
+using suture::Dtype;
+using namespace suture::kernels;
+
+constexpr std::size_t kCount = kStatisticsTile;
+
+std::vector<float> random_values(unsigned seed) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<float> distribution(0, 0.02f);
+  std::vector<float> values(kCount);
+  for (float& value : values) value = distribution(generator);
+  return values;
+}
+
+std::vector<char> stored(Dtype dtype, unsigned seed) {
+  std::vector<char> bytes(kCount * 8);
+  const std::vector<float> values = random_values(seed);
+  narrow(dtype, values.data(), bytes.data(), kCount);
+  return bytes;
+}
+
+void count_bytes(benchmark::State& state, std::size_t bytes_per_element) {
+  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations()) *
+                          static_cast<std::int64_t>(kCount * bytes_per_element));
+}
+
+void add_difference_to_target(benchmark::State& state, Dtype dtype) {
+  const auto target = stored(dtype, 1), tuned = stored(dtype, 2), base = stored(dtype, 3);
+  std::vector<char> out(kCount * 8);
+  const TermTile term{{tuned.data(), dtype}, {base.data(), dtype}, 0.8};
+  for (auto _ : state) {
+    add_to_target({target.data(), dtype}, {&term, 1}, dtype, out.data(), kCount);
+    benchmark::ClobberMemory();
+  }
+  count_bytes(state, 4 * static_cast<std::size_t>(suture::bytes_of(dtype)));
+}
+BENCHMARK_CAPTURE(add_difference_to_target, bf16, Dtype::kBF16);
+BENCHMARK_CAPTURE(add_difference_to_target, f16, Dtype::kF16);
+BENCHMARK_CAPTURE(add_difference_to_target, f32, Dtype::kF32);
+BENCHMARK_CAPTURE(add_difference_to_target, f64, Dtype::kF64);
+
+void measure_one(benchmark::State& state) {
+  const auto values = random_values(1);
+  for (auto _ : state) benchmark::DoNotOptimize(measure_values(values.data(), kCount));
+  count_bytes(state, sizeof(float));
+}
+BENCHMARK(measure_one);
+
+void measure_two(benchmark::State& state) {
+  const auto first = random_values(1), second = random_values(2);
+  for (auto _ : state) benchmark::DoNotOptimize(measure_pair(first.data(), second.data(), kCount));
+  count_bytes(state, 2 * sizeof(float));
+}
+BENCHMARK(measure_two);
+
+}  // namespace

@@ -1,0 +1,183 @@
+// Writes a family of small Qwen2-shaped models as Hugging Face folders: base, sft, grpo and
+// instruct. The weights are random, so the models say nothing sensible; but they are related as
+// real ones are: sft is base plus an update of all layers, grpo is sft plus a small one that is
+// larger in the middle layers, instruct is base plus an update of its own.
+//
+// usage: demo_family FOLDER [tiny|0.5b|1.5b]     the larger sizes are for timing; they hold four
+// models
+//                                                in memory
+
+#include <cmath>
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+
+#include "suture/site.h"
+#include "suture/state_dict.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using suture::StateDict;
+
+constexpr std::int64_t kByteTokens = 257;  // one token per byte, and the end of text
+
+struct Shape {
+  std::int64_t hidden, layers, heads, kv_heads, intermediate, vocabulary;
+};
+const std::map<std::string, Shape> kShapes{{"tiny", {128, 8, 4, 2, 344, kByteTokens}},
+                                           {"0.5b", {896, 24, 14, 2, 4864, 151936}},
+                                           {"1.5b", {1536, 28, 12, 2, 8960, 151936}}};
+
+struct TensorShape {
+  std::string name;
+  std::vector<std::int64_t> sizes;
+};
+
+std::vector<TensorShape> tensors_of(const Shape& shape) {
+  const std::int64_t hidden = shape.hidden, kv_width = hidden / shape.heads * shape.kv_heads;
+  std::vector<TensorShape> tensors{{"model.embed_tokens.weight", {shape.vocabulary, hidden}}};
+  for (std::int64_t i = 0; i < shape.layers; ++i) {
+    const std::string layer = "model.layers." + std::to_string(i) + ".";
+    tensors.push_back({layer + "input_layernorm.weight", {hidden}});
+    tensors.push_back({layer + "self_attn.q_proj.weight", {hidden, hidden}});
+    tensors.push_back({layer + "self_attn.q_proj.bias", {hidden}});
+    tensors.push_back({layer + "self_attn.k_proj.weight", {kv_width, hidden}});
+    tensors.push_back({layer + "self_attn.k_proj.bias", {kv_width}});
+    tensors.push_back({layer + "self_attn.v_proj.weight", {kv_width, hidden}});
+    tensors.push_back({layer + "self_attn.v_proj.bias", {kv_width}});
+    tensors.push_back({layer + "self_attn.o_proj.weight", {hidden, hidden}});
+    tensors.push_back({layer + "post_attention_layernorm.weight", {hidden}});
+    tensors.push_back({layer + "mlp.gate_proj.weight", {shape.intermediate, hidden}});
+    tensors.push_back({layer + "mlp.up_proj.weight", {shape.intermediate, hidden}});
+    tensors.push_back({layer + "mlp.down_proj.weight", {hidden, shape.intermediate}});
+  }
+  tensors.push_back({"model.norm.weight", {hidden}});
+  return tensors;
+}
+
+// Reinforcement learning moves little, and here most in the middle of the depth.
+double reinforcement_size(const std::string& name, const Shape& shape) {
+  const auto layer = suture::site_of(name).layer;
+  if (!layer) return 2e-6;
+  const double middle =
+      (static_cast<double>(*layer) + 0.5) / static_cast<double>(shape.layers) - 0.5;
+  return 2e-5 + 1.2e-4 * std::exp(-20 * middle * middle);
+}
+
+struct Family {
+  StateDict base, sft, grpo, instruct;
+};
+
+Family make_family(const Shape& shape) {
+  at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(1);
+  const auto noise = [&](const TensorShape& tensor, double size) {
+    return at::randn(tensor.sizes, generator, at::kFloat).mul_(size);
+  };
+  Family family;
+  for (const TensorShape& tensor : tensors_of(shape)) {
+    const bool is_norm = tensor.name.find("norm") != std::string::npos;
+    const at::Tensor base = is_norm ? at::ones(tensor.sizes, at::kFloat) : noise(tensor, 0.02);
+    const at::Tensor sft = base + noise(tensor, 4e-4);
+    family.base.set(tensor.name, base.to(at::kBFloat16));
+    family.sft.set(tensor.name, sft.to(at::kBFloat16));
+    family.grpo.set(
+        tensor.name,
+        (sft + noise(tensor, reinforcement_size(tensor.name, shape))).to(at::kBFloat16));
+    family.instruct.set(tensor.name, (base + noise(tensor, 6e-4)).to(at::kBFloat16));
+  }
+  return family;
+}
+
+void write_text(const fs::path& path, const std::string& text) {
+  std::ofstream(path, std::ios::binary) << text;
+}
+
+// GPT-2's byte alphabet: printable bytes stand for themselves, the others for code points from 256
+// on.
+std::string token_of_byte(int byte, int& next_code) {
+  const bool printable = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+  const int code = printable ? byte : next_code++;
+  if (byte == '"' || byte == '\\') return std::string("\\") + static_cast<char>(byte);
+  if (code < 0x80) return std::string(1, static_cast<char>(code));
+  return {static_cast<char>(0xC0 | code >> 6), static_cast<char>(0x80 | (code & 0x3F))};
+}
+
+std::string tokenizer_text() {
+  std::string vocabulary;
+  int next_code = 256;
+  for (int byte = 0; byte < 256; ++byte) {
+    vocabulary += "\"" + token_of_byte(byte, next_code) + "\": " + std::to_string(byte) + ", ";
+  }
+  return R"({
+  "version": "1.0", "truncation": null, "padding": null, "normalizer": null, "post_processor": null,
+  "added_tokens": [{"id": 256, "content": "<|endoftext|>", "single_word": false, "lstrip": false,
+                    "rstrip": false, "normalized": false, "special": true}],
+  "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+  "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
+  "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
+            "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
+            "vocab": {)" +
+         vocabulary + R"("<|endoftext|>": 256}, "merges": []}
+}
+)";
+}
+
+std::string config_text(const Shape& shape) {
+  const auto field = [](const char* name, std::int64_t value) {
+    return "  \"" + std::string(name) + "\": " + std::to_string(value) + ",\n";
+  };
+  return R"({
+  "architectures": ["Qwen2ForCausalLM"],
+  "model_type": "qwen2",
+  "hidden_act": "silu",
+  "rms_norm_eps": 1e-06,
+  "rope_theta": 1000000.0,
+  "tie_word_embeddings": true,
+  "torch_dtype": "bfloat16",
+)" + field("hidden_size", shape.hidden) +
+         field("intermediate_size", shape.intermediate) + field("num_hidden_layers", shape.layers) +
+         field("num_attention_heads", shape.heads) + field("num_key_value_heads", shape.kv_heads) +
+         field("vocab_size", shape.vocabulary) + field("max_position_embeddings", 2048) +
+         field("bos_token_id", 256) + "  \"eos_token_id\": 256\n}\n";
+}
+
+void write_model(const fs::path& folder, const Shape& shape, const StateDict& weights) {
+  suture::SaveOptions options;
+  options.replace_existing = true;
+  suture::save(weights, folder.string(), options);
+  write_text(folder / "config.json", config_text(shape));
+  write_text(folder / "generation_config.json", "{\n  \"eos_token_id\": 256\n}\n");
+  write_text(folder / "tokenizer.json", tokenizer_text());
+  write_text(folder / "tokenizer_config.json",
+             "{\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\",\n  \"eos_token\": "
+             "\"<|endoftext|>\"\n}\n");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  const auto shape = kShapes.find(argc > 2 ? argv[2] : "tiny");
+  if (argc < 2 || argc > 3 || shape == kShapes.end()) {
+    std::fprintf(stderr, "usage: demo_family FOLDER [tiny|0.5b|1.5b]\n");
+    return 2;
+  }
+  const fs::path folder = argv[1];
+  fs::create_directories(folder);
+  const Family family = make_family(shape->second);
+  write_model(folder / "base", shape->second, family.base);
+  write_model(folder / "sft", shape->second, family.sft);
+  write_model(folder / "grpo", shape->second, family.grpo);
+  write_model(folder / "instruct", shape->second, family.instruct);
+  return 0;
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "demo_family: %s\n", error.what());
+  return 2;
+}

@@ -1,0 +1,17 @@
+#pragma once
+
+/// The whole library. Each header also stands on its own.
+
+#include "suture/analysis.h"
+#include "suture/checkpoint.h"
+#include "suture/compatibility.h"
+#include "suture/dtype.h"
+#include "suture/error.h"
+#include "suture/run_options.h"
+#include "suture/selection.h"
+#include "suture/site.h"
+#include "suture/state_dict.h"
+#include "suture/surgery.h"
+#include "suture/task_vector.h"
+#include "suture/tensor_info.h"
+#include "suture/version.h"
