@@ -7,7 +7,8 @@
 # Gives LibTorch::LibTorch, LibTorch_VERSION, LibTorch_ROOT, LibTorch_LIBRARY_DIR.
 
 set(_roots "")
-foreach(_prefix IN LISTS LIBTORCH_ROOT CMAKE_PREFIX_PATH)
+string(REPLACE ":" ";" _environment_prefixes "$ENV{CMAKE_PREFIX_PATH}")
+foreach(_prefix IN LISTS LIBTORCH_ROOT CMAKE_PREFIX_PATH _environment_prefixes)
   # torch.utils.cmake_prefix_path is ROOT/share/cmake.
   list(APPEND _roots "${_prefix}" "${_prefix}/../.." "${_prefix}/libtorch" "${_prefix}/torch")
 endforeach()
