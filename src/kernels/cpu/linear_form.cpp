@@ -36,11 +36,11 @@ void keep_unmoved(T* __restrict sum, const T* __restrict target, std::size_t cou
   }
 }
 
-// Widening a signalling NaN can quiet it, so kept elements take their stored bits back at the end.
-template <typename Bits, typename T>
-void restore_nan_bits(Bits* __restrict out, const Bits* __restrict stored,
-                      const T* __restrict target, std::size_t count) {
-  for (std::size_t i = 0; i < count; ++i) out[i] = target[i] == target[i] ? out[i] : stored[i];
+template <typename T>
+bool holds_nan(const T* values, std::size_t count) {
+  unsigned found = 0;
+  for (std::size_t i = 0; i < count; ++i) found |= values[i] != values[i] ? 1u : 0u;
+  return found != 0;
 }
 
 // The loops above, compiled per instruction set for both precisions.
@@ -52,6 +52,8 @@ SUTURE_VECTORIZE void add_f(float* a, const float* b, std::size_t n) { add(a, b,
 SUTURE_VECTORIZE void add_d(double* a, const double* b, std::size_t n) { add(a, b, n); }
 SUTURE_VECTORIZE void keep_f(float* a, const float* b, std::size_t n) { keep_unmoved(a, b, n); }
 SUTURE_VECTORIZE void keep_d(double* a, const double* b, std::size_t n) { keep_unmoved(a, b, n); }
+SUTURE_VECTORIZE bool holds_nan_f(const float* a, std::size_t n) { return holds_nan(a, n); }
+SUTURE_VECTORIZE bool holds_nan_d(const double* a, std::size_t n) { return holds_nan(a, n); }
 
 struct Ops {
   static void subtract(float* a, const float* b, std::size_t n) { subtract_f(a, b, n); }
@@ -62,6 +64,8 @@ struct Ops {
   static void add(double* a, const double* b, std::size_t n) { add_d(a, b, n); }
   static void keep_unmoved(float* a, const float* b, std::size_t n) { keep_f(a, b, n); }
   static void keep_unmoved(double* a, const double* b, std::size_t n) { keep_d(a, b, n); }
+  static bool holds_nan(const float* a, std::size_t n) { return holds_nan_f(a, n); }
+  static bool holds_nan(const double* a, std::size_t n) { return holds_nan_d(a, n); }
 };
 
 const void* element(StoredTile tile, std::size_t first) {
@@ -94,14 +98,18 @@ void sum_chunk(std::span<const TermTile> terms, std::size_t first, std::size_t c
 template <typename T>
 void write_chunk(StoredTile target, std::size_t first, std::size_t count, const T* widened,
                  const T* sum, Dtype out_dtype, void* out) {
-  void* at = static_cast<char*>(out) + first * static_cast<std::size_t>(bytes_of(out_dtype));
-  if (out_dtype != target.dtype || target.dtype != Dtype::kF16) {
+  const auto width = static_cast<std::size_t>(bytes_of(out_dtype));
+  char* at = static_cast<char*>(out) + first * width;
+  if (out_dtype != target.dtype || !Ops::holds_nan(widened, count)) {
     return narrow(out_dtype, sum, at, count);
   }
-  std::uint16_t stored[kChunk];  // `out` may be the target's memory
-  std::memcpy(stored, element(target, first), count * sizeof(std::uint16_t));
+  // Converting a signalling NaN can quiet it, so kept ones take their stored bits back at the end.
+  char stored[kChunk * sizeof(double)];  // `out` may be the target's memory
+  std::memcpy(stored, element(target, first), count * width);
   narrow(out_dtype, sum, at, count);
-  restore_nan_bits(static_cast<std::uint16_t*>(at), stored, widened, count);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (widened[i] != widened[i]) std::memcpy(at + i * width, stored + i * width, width);
+  }
 }
 
 template <typename T>
