@@ -151,6 +151,8 @@ Node regex_atom(const std::string& value) {
 std::string quoted_if_needed(const std::string& value) {
   if (value.find_first_of(" \t&|()'\"") == std::string::npos) return value;
   const char quote = value.find('\'') == std::string::npos ? '\'' : '"';
+  // With both kinds of quotes inside, it was not written in quotes.
+  if (value.find(quote) != std::string::npos) return value;
   return quote + value + quote;
 }
 
@@ -288,14 +290,20 @@ void collect_atoms(const Node& node, std::vector<const Node*>& atoms) {
   if (node.right) collect_atoms(*node.right, atoms);
 }
 
+// Parentheses only around another operator: a chain of one stays as flat as it was written.
 std::string describe(const Node& node) {
+  const auto operand = [&](const Node& child) {
+    const bool bare = child.kind == node.kind || child.kind == Node::Kind::kNot ||
+                      child.kind == Node::Kind::kAtom;
+    return bare ? describe(child) : "(" + describe(child) + ")";
+  };
   switch (node.kind) {
     case Node::Kind::kAnd:
-      return "(" + describe(*node.left) + " & " + describe(*node.right) + ")";
+      return operand(*node.left) + " & " + operand(*node.right);
     case Node::Kind::kOr:
-      return "(" + describe(*node.left) + " | " + describe(*node.right) + ")";
+      return operand(*node.left) + " | " + operand(*node.right);
     case Node::Kind::kNot:
-      return "!" + describe(*node.left);
+      return "!" + operand(*node.left);
     default:
       return node.text;
   }

@@ -26,10 +26,16 @@ bool is_one_of(std::string_view text, std::initializer_list<std::string_view> wo
   return std::find(words.begin(), words.end(), text) != words.end();
 }
 
+// Tables are sized by layer indices, so a number that no model reaches is none.
+constexpr int kMaxLayers = 100'000;
+
 std::optional<int> as_index(std::string_view text) {
   int value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value < 0) return std::nullopt;
+  if (error != std::errc() || end != text.data() + text.size() || value < 0 ||
+      value >= kMaxLayers) {
+    return std::nullopt;
+  }
   return value;
 }
 
