@@ -33,7 +33,7 @@ struct Participant {
 
 Participant model_participant(const TensorSource& source) {
   Participant participant;
-  participant.name = source.name();
+  participant.name = printable(source.name());
   participant.tensors = &source.tensors();
   participant.sample = sample_weights(source);
   if (const Checkpoint* checkpoint = source.checkpoint()) {
@@ -51,7 +51,7 @@ Participant model_participant(const TensorSource& source) {
 Participant vector_participant(const TensorSource& source) {
   const VectorMetadata metadata = require_vector(*source.checkpoint());
   Participant participant;
-  participant.name = source.name();
+  participant.name = printable(source.name());
   participant.tensors = &source.tensors();
   participant.is_vector = true;
   participant.has_config = !metadata.architecture.empty();
@@ -122,7 +122,8 @@ class Comparison {
   }
 
   std::string against(const std::string& mine, const std::string& theirs) const {
-    return mine + " in " + reference_.name + ", " + theirs + " in " + other_.name;
+    return printable(mine) + " in " + reference_.name + ", " + printable(theirs) + " in " +
+           other_.name;
   }
 
   void compare_configs();
@@ -255,6 +256,8 @@ void Comparison::report_tensors() {
     if (take_head(only_reference_)) report_head(true);
     if (take_head(only_other_)) report_head(false);
   }
+  for (auto* names : {&only_reference_, &only_other_})
+    std::transform(names->begin(), names->end(), names->begin(), printable);
   if (!only_other_.empty()) {
     report(Severity::kBlocker, "tensors", "only in " + other_.name + ": " + list_some(only_other_),
            "nothing in " + reference_.name + " corresponds to them",

@@ -19,6 +19,11 @@ std::string shortest(double value) {
   return text;
 }
 
+void require_finite(double scale) {
+  if (!std::isfinite(scale))
+    throw UsageError({{}, {}, "a scale of " + shortest(scale), "a finite number", {}});
+}
+
 // Every way in which two sources do not subtract, at once.
 class DifferenceCheck {
  public:
@@ -124,6 +129,8 @@ TaskVector TaskVector::only(const Selection& selection) const {
 
 TaskVector TaskVector::scaled_by_layer(std::vector<double> coefficients,
                                        double outside_layers) const {
+  for (const double coefficient : coefficients) require_finite(coefficient);
+  require_finite(outside_layers);
   for (const std::string& name : names()) {
     const Site site = site_of(name);
     if (site.layer && static_cast<std::size_t>(*site.layer) >= coefficients.size()) {
@@ -149,8 +156,7 @@ TaskVector operator-(const TaskVector& a, const TaskVector& b) { return a + (-b)
 TaskVector operator-(const TaskVector& a) { return -1.0 * a; }
 
 TaskVector operator*(double scale, const TaskVector& a) {
-  if (!std::isfinite(scale))
-    throw UsageError({{}, {}, "a scale of " + shortest(scale), "a finite number", {}});
+  require_finite(scale);
   auto form = std::make_shared<TaskVector::Form>(a.form());
   for (Term& term : form->terms) term.coefficient *= scale;
   return TaskVector(std::move(form));

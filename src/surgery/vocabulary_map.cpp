@@ -25,7 +25,9 @@ std::vector<RowRun> match_rows(const TokenizerContent& tokenizer, std::int64_t r
   for (const auto& [token, row] : tokenizer.ids) {
     if (row < rows) by_row.emplace_back(row, &token);
   }
-  std::sort(by_row.begin(), by_row.end());
+  // Texts of one row stay in the order of the texts, not of their addresses.
+  std::stable_sort(by_row.begin(), by_row.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<RowRun> runs;
   for (const auto& [row, token] : by_row) {
     auto shifts = shifts_of(*token, row, donors);
