@@ -1,7 +1,6 @@
 #include "surgery/kinship.h"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -16,13 +15,12 @@
 namespace suture {
 namespace {
 
-constexpr std::size_t kWantedValues = 8192;
-constexpr std::size_t kMaxPerTensor = 64, kMinPerTensor = 4;
+constexpr std::size_t kPerTensor = 32;
 constexpr std::size_t kMaxTensors = 2048;
 
-// Element `number` of the sample of one tensor; a function of name and size alone.
-std::uint64_t position_of(const std::string& name, std::size_t number, std::uint64_t elements) {
-  return format::digest_of(name + "#" + std::to_string(number)).low % elements;
+// Where the sample of a tensor begins; a function of its name and size alone.
+std::uint64_t position_of(const TensorInfo& tensor, std::size_t count) {
+  return format::digest_of(tensor.name).low % (tensor.elements - count + 1);
 }
 
 std::vector<const TensorInfo*> matrices_of(const TensorSource& source) {
@@ -37,14 +35,16 @@ std::vector<const TensorInfo*> matrices_of(const TensorSource& source) {
   return matrices;
 }
 
-float read_value(const TensorSource& source, const TensorInfo& tensor, std::uint64_t position) {
-  std::array<char, 8> stored{};
+// A run of neighbours, or as many as there are and zeros for the rest.
+void append_run(const TensorSource& source, const TensorInfo& tensor, std::vector<float>& values) {
   const auto width = static_cast<std::size_t>(bytes_of(tensor.dtype));
-  source.read(tensor, position * width, width, stored.data());
-  double value = 0;
-  alignas(8) std::array<char, 8> aligned = stored;
-  kernels::widen(tensor.dtype, aligned.data(), &value, 1);
-  return static_cast<float>(value);
+  const auto present =
+      static_cast<std::size_t>(std::min<std::uint64_t>(kPerTensor, tensor.elements));
+  std::vector<double> run(kPerTensor);
+  std::vector<char> stored(present * width);
+  source.read(tensor, position_of(tensor, present) * width, stored.size(), stored.data());
+  kernels::widen(tensor.dtype, stored.data(), run.data(), present);
+  for (const double value : run) values.push_back(static_cast<float>(value));
 }
 
 constexpr char kHexDigits[] = "0123456789abcdef";
@@ -76,33 +76,25 @@ bool from_hex(const std::string& text, std::vector<float>& values) {
 
 WeightSample sample_weights(const TensorSource& source) {
   WeightSample sample;
-  const auto matrices = matrices_of(source);
-  if (matrices.empty()) return sample;
-  // The number per tensor takes few values, so that models with some tensors more still compare.
-  const std::size_t wanted =
-      std::bit_floor(std::max<std::size_t>(1, kWantedValues / matrices.size()));
-  const std::size_t per_tensor = std::clamp(wanted, kMinPerTensor, kMaxPerTensor);
-  for (const TensorInfo* tensor : matrices) {
+  for (const TensorInfo* tensor : matrices_of(source)) {
     sample.tensors.push_back(tensor->name);
-    for (std::size_t i = 0; i < per_tensor; ++i) {
-      sample.values.push_back(
-          read_value(source, *tensor, position_of(tensor->name, i, tensor->elements)));
-    }
+    sample.elements.push_back(tensor->elements);
+    append_run(source, *tensor, sample.values);
   }
   return sample;
 }
 
 Kinship kinship_of(const WeightSample& a, const WeightSample& b) {
   Kinship kinship;
-  const std::size_t count = std::min(a.per_tensor(), b.per_tensor());
   double squares_a = 0, squares_b = 0, dot = 0, distance = 0;
   for (std::size_t i = 0, j = 0; i < a.tensors.size() && j < b.tensors.size();) {
     if (const int order = a.tensors[i].compare(b.tensors[j]); order != 0) {
       ++(order < 0 ? i : j);
       continue;
     }
+    const std::size_t count = a.elements[i] == b.elements[j] ? kPerTensor : 0;
     for (std::size_t k = 0; k < count; ++k) {
-      const double x = a.values[i * a.per_tensor() + k], y = b.values[j * b.per_tensor() + k];
+      const double x = a.values[i * kPerTensor + k], y = b.values[j * kPerTensor + k];
       if (!std::isfinite(x) || !std::isfinite(y)) continue;
       squares_a += x * x;
       squares_b += y * y;
@@ -118,7 +110,9 @@ Kinship kinship_of(const WeightSample& a, const WeightSample& b) {
 }
 
 std::string encode(const WeightSample& sample) {
-  return format::Json{{"tensors", sample.tensors}, {"values", to_hex(sample.values)}}.dump();
+  return format::Json{
+      {"tensors", sample.tensors}, {"elements", sample.elements}, {"values", to_hex(sample.values)}}
+      .dump();
 }
 
 WeightSample decode_weight_sample(const std::string& text, const std::string& file) {
@@ -126,9 +120,10 @@ WeightSample decode_weight_sample(const std::string& text, const std::string& fi
   WeightSample sample;
   try {
     sample.tensors = root.at("tensors").get<std::vector<std::string>>();
+    sample.elements = root.at("elements").get<std::vector<std::uint64_t>>();
     const bool valid = from_hex(root.at("values").get<std::string>(), sample.values);
-    if (valid && (sample.tensors.empty() ? sample.values.empty()
-                                         : sample.values.size() % sample.tensors.size() == 0))
+    const std::size_t count = sample.tensors.size();
+    if (valid && sample.elements.size() == count && sample.values.size() == count * kPerTensor)
       return sample;
   } catch (const nlohmann::json::exception&) {
   }

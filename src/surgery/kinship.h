@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -10,14 +11,15 @@ namespace suture {
 /// A few thousand weights of a model, taken at positions that depend on tensor names and shapes
 /// alone: enough to tell two fine-tunings of one start from two strangers without reading either.
 struct WeightSample {
-  std::vector<std::string> tensors;  ///< Matrices sampled, sorted by name.
-  std::vector<float> values;         ///< The same number from each tensor, in that order.
+  std::vector<std::string> tensors;     ///< Matrices sampled, sorted by name.
+  std::vector<std::uint64_t> elements;  ///< Size of each: only equal ones were sampled alike.
+  std::vector<float> values;            ///< 32 from each tensor, in that order.
 
   bool empty() const { return values.empty(); }
-  std::size_t per_tensor() const { return tensors.empty() ? 0 : values.size() / tensors.size(); }
 };
 
-/// Samples a source's matrices. Cost: some thousand small reads.
+/// Samples a source's matrices: one run of neighbours from each, since a cold disk pays by the
+/// read.
 WeightSample sample_weights(const TensorSource& source);
 
 /// How far two models are from each other, on the tensors that both samples hold.
@@ -27,7 +29,7 @@ struct Kinship {
   std::size_t compared = 0;  ///< Weights that went into it.
 };
 
-/// Compares two samples tensor by tensor.
+/// Compares two samples on the tensors of equal size that both hold.
 Kinship kinship_of(const WeightSample& a, const WeightSample& b);
 
 /// From this relative distance on, two models are called strangers.

@@ -1,4 +1,6 @@
-#include <utility>
+#include <algorithm>
+#include <functional>
+#include <unordered_set>
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
@@ -115,8 +117,11 @@ StateDict TaskVector::materialize(at::Device device, const RunOptions& options) 
 void TaskVector::apply_to(StateDict& weights, double scale, const RunOptions& options) const {
   const TaskVector scaled_vector = scale * *this;
   require_applicable(scaled_vector, weights);
+  std::unordered_set<const void*> done;  // tied tensors share memory: they are changed once
   for (const std::string& name : scaled_vector.names()) {
-    apply_terms(weights.at(name), active_terms(scaled_vector.form(), name), options);
+    const at::Tensor& weight = weights.at(name);
+    if (weight.numel() > 0 && !done.insert(weight.const_data_ptr()).second) continue;
+    apply_terms(weight, active_terms(scaled_vector.form(), name), options);
   }
 }
 
