@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <type_traits>
 #include <vector>
 
 #include "kernels/cpu/vectorize.h"
@@ -33,26 +34,42 @@ struct BitsOf<double> {
   static constexpr std::size_t kFields = 2048;
 };
 
-// What integer arithmetic on the bits tells; integer reductions vectorise where float ones may not
-// be reordered.
-struct Extent {
-  double max_magnitude = 0;  // of all finite values
-  std::uint64_t non_zero = 0, non_finite = 0;
-};
+// Integer reductions on the bits vectorise where float ones may not be reordered; each has a loop
+// of its own, since the compiler gives up on several in one.
+template <typename T>
+using SignedBits = std::make_signed_t<typename BitsOf<T>::Type>;
 
 template <typename T>
-SUTURE_INLINE Extent extent_in(const T* values, std::size_t count) {
+SUTURE_INLINE typename BitsOf<T>::Type magnitude_bits(T value) {
   using Bits = typename BitsOf<T>::Type;
-  Bits largest = 0, non_zero = 0, non_finite = 0;
+  return std::bit_cast<Bits>(value) & ~(Bits{1} << (8 * sizeof(T) - 1));
+}
+
+template <typename T>
+SUTURE_INLINE std::uint64_t count_non_finite_in(const T* values, std::size_t count) {
+  typename BitsOf<T>::Type found = 0;
   for (std::size_t i = 0; i < count; ++i) {
-    const Bits magnitude = std::bit_cast<Bits>(values[i]) & ~(Bits{1} << (8 * sizeof(T) - 1));
-    const Bits is_non_finite = magnitude >= BitsOf<T>::kExponent ? 1 : 0;
-    const Bits finite_magnitude = is_non_finite ? 0 : magnitude;
-    largest = finite_magnitude > largest ? finite_magnitude : largest;
-    non_zero += finite_magnitude != 0 ? 1 : 0;
-    non_finite += is_non_finite;
+    found += magnitude_bits(values[i]) >= BitsOf<T>::kExponent ? 1 : 0;
   }
-  return {static_cast<double>(std::bit_cast<T>(largest)), non_zero, non_finite};
+  return found;
+}
+
+template <typename T>
+SUTURE_INLINE std::uint64_t count_non_zero_in(const T* values, std::size_t count) {
+  typename BitsOf<T>::Type found = 0;
+  for (std::size_t i = 0; i < count; ++i) found += magnitude_bits(values[i]) != 0 ? 1 : 0;
+  return found;
+}
+
+// Finite values only. Magnitudes order as their bits do.
+template <typename T>
+SUTURE_INLINE double max_magnitude_in(const T* values, std::size_t count) {
+  SignedBits<T> largest = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto magnitude = static_cast<SignedBits<T>>(magnitude_bits(values[i]));
+    largest = magnitude > largest ? magnitude : largest;
+  }
+  return static_cast<double>(std::bit_cast<T>(largest));
 }
 
 // Finite values only: the caller has replaced the others by zero.
@@ -108,8 +125,24 @@ SUTURE_INLINE PairStatistics signs_in(const T* first, const T* second, std::size
   return {0, both, same, first_up, second_up};
 }
 
-SUTURE_VECTORIZE Extent extent(const float* v, std::size_t n) { return extent_in(v, n); }
-SUTURE_VECTORIZE Extent extent(const double* v, std::size_t n) { return extent_in(v, n); }
+SUTURE_VECTORIZE std::uint64_t count_non_finite(const float* v, std::size_t n) {
+  return count_non_finite_in(v, n);
+}
+SUTURE_VECTORIZE std::uint64_t count_non_finite(const double* v, std::size_t n) {
+  return count_non_finite_in(v, n);
+}
+SUTURE_VECTORIZE std::uint64_t count_non_zero(const float* v, std::size_t n) {
+  return count_non_zero_in(v, n);
+}
+SUTURE_VECTORIZE std::uint64_t count_non_zero(const double* v, std::size_t n) {
+  return count_non_zero_in(v, n);
+}
+SUTURE_VECTORIZE double max_magnitude(const float* v, std::size_t n) {
+  return max_magnitude_in(v, n);
+}
+SUTURE_VECTORIZE double max_magnitude(const double* v, std::size_t n) {
+  return max_magnitude_in(v, n);
+}
 SUTURE_VECTORIZE double squares(const float* v, std::size_t n) { return squares_in(v, n); }
 SUTURE_VECTORIZE double squares(const double* v, std::size_t n) { return squares_in(v, n); }
 SUTURE_VECTORIZE double dot(const float* a, const float* b, std::size_t n) {
@@ -164,21 +197,27 @@ std::vector<T> without_non_finite(const T* values, std::size_t count) {
 
 template <typename T>
 double finite_squares(const T* values, std::size_t count) {
-  if (extent(values, count).non_finite == 0) return squares(values, count);
+  if (count_non_finite(values, count) == 0) return squares(values, count);
   return squares(without_non_finite(values, count).data(), count);
 }
 
 template <typename T>
-ValueStatistics measure(const T* values, std::size_t count) {
-  const Extent found = extent(values, count);
+ValueStatistics measure_finite(const T* values, std::size_t count) {
   ValueStatistics result;
   result.count = count;
-  result.non_zero = found.non_zero;
-  result.non_finite = found.non_finite;
-  result.max_magnitude = found.max_magnitude;
-  result.sum_of_squares =
-      found.non_finite == 0 ? squares(values, count) : finite_squares(values, count);
-  count_magnitudes(values, count, count - found.non_zero - found.non_finite, result.histogram);
+  result.non_zero = count_non_zero(values, count);
+  result.max_magnitude = max_magnitude(values, count);
+  result.sum_of_squares = squares(values, count);
+  count_magnitudes(values, count, count - result.non_zero, result.histogram);
+  return result;
+}
+
+template <typename T>
+ValueStatistics measure(const T* values, std::size_t count) {
+  const std::uint64_t non_finite = count_non_finite(values, count);
+  if (non_finite == 0) return measure_finite(values, count);
+  ValueStatistics result = measure_finite(without_non_finite(values, count).data(), count);
+  result.non_finite = non_finite;
   return result;
 }
 
@@ -193,7 +232,7 @@ PairStatistics measure_finite_pair(const T* first, const T* second, std::size_t 
 
 template <typename T>
 PairStatistics measure(const T* first, const T* second, std::size_t count) {
-  const bool finite = extent(first, count).non_finite + extent(second, count).non_finite == 0;
+  const bool finite = count_non_finite(first, count) + count_non_finite(second, count) == 0;
   if (!finite) return measure_finite_pair(first, second, count);
   PairStatistics result = signs(first, second, count);
   result.dot = dot(first, second, count);
