@@ -2,8 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <functional>
-#include <optional>
+#include <memory>
 #include <unordered_map>
 #include <utility>
 
@@ -26,12 +25,12 @@ struct Participant {
   bool is_vector = false;  // a stored vector: may lack tensors, and is not compared by dtype
   bool has_config = false;
   ModelConfig config;
-  std::optional<TokenizerContent> tokenizer;
+  std::shared_ptr<const TokenizerContent> tokenizer;
   std::string tokenizer_digest;  // empty when unknown
   WeightSample sample;
 };
 
-Participant model_participant(const TensorSource& source) {
+Participant model_participant(const TensorSource& source, TokenizerReader& tokenizers) {
   Participant participant;
   participant.name = printable(source.name());
   participant.tensors = &source.tensors();
@@ -41,14 +40,14 @@ Participant model_participant(const TensorSource& source) {
       participant.has_config = true;
       participant.config = std::move(*config);
     }
-    participant.tokenizer = read_tokenizer_content(checkpoint->folder());
+    participant.tokenizer = tokenizers.read(checkpoint->folder());
     if (participant.tokenizer)
       participant.tokenizer_digest = to_hex(participant.tokenizer->digest());
   }
   return participant;
 }
 
-Participant vector_participant(const TensorSource& source) {
+Participant vector_participant(const TensorSource& source, TokenizerReader& tokenizers) {
   const VectorMetadata metadata = require_vector(*source.checkpoint());
   Participant participant;
   participant.name = printable(source.name());
@@ -59,15 +58,16 @@ Participant vector_participant(const TensorSource& source) {
   participant.config.tied_embeddings = metadata.tied_embeddings;
   participant.config.structure = metadata.structure;
   participant.config.meaning = metadata.meaning;
-  participant.tokenizer = read_tokenizer_content(source.checkpoint()->folder());
+  participant.tokenizer = tokenizers.read(source.checkpoint()->folder());
   participant.tokenizer_digest = metadata.tokenizer_digest;
   participant.sample = metadata.base_sample;
   return participant;
 }
 
-Participant participant_of(const TensorSource& source) {
+Participant participant_of(const TensorSource& source, TokenizerReader& tokenizers) {
   const bool stored_vector = source.checkpoint() != nullptr && is_vector(*source.checkpoint());
-  return stored_vector ? vector_participant(source) : model_participant(source);
+  return stored_vector ? vector_participant(source, tokenizers)
+                       : model_participant(source, tokenizers);
 }
 
 int layer_count(const std::vector<TensorInfo>& tensors) {
@@ -447,9 +447,10 @@ Compatibility check(const std::vector<Checkpoint>& models, const CheckOptions& o
     throw UsageError({{}, {}, "fewer than two models", "two or more to compare", {}});
   std::vector<SourcePtr> sources;
   std::vector<Participant> participants;
+  TokenizerReader tokenizers;
   for (const Checkpoint& model : models) {
     sources.push_back(make_source(model));
-    participants.push_back(participant_of(*sources.back()));
+    participants.push_back(participant_of(*sources.back(), tokenizers));
   }
   Compatibility result = compare_all(participants, options);
   add_kinship_among_others(participants, result);
@@ -459,9 +460,10 @@ Compatibility check(const std::vector<Checkpoint>& models, const CheckOptions& o
 Compatibility check(const Checkpoint& target, const TaskVector& vector,
                     const CheckOptions& options) {
   const SourcePtr target_source = make_source(target);
-  std::vector<Participant> participants{participant_of(*target_source)};
+  TokenizerReader tokenizers;
+  std::vector<Participant> participants{participant_of(*target_source, tokenizers)};
   for (const SourcePtr& source : sources_of(vector.form()))
-    participants.push_back(participant_of(*source));
+    participants.push_back(participant_of(*source, tokenizers));
   return compare_all(participants, options);
 }
 

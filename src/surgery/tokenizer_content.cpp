@@ -1,6 +1,7 @@
 #include "surgery/tokenizer_content.h"
 
 #include <system_error>
+#include <utility>
 
 #include "suture/error.h"
 
@@ -147,6 +148,20 @@ std::optional<TokenizerContent> read_tokenizer_content(const fs::path& folder) {
     return read_vocab_and_merges(folder);
   if (is_there(folder / "tokenizer.model")) return read_sentencepiece(folder / "tokenizer.model");
   return std::nullopt;
+}
+
+std::shared_ptr<const TokenizerContent> TokenizerReader::read(const fs::path& folder) {
+  std::shared_ptr<const TokenizerContent>* known = nullptr;
+  if (!folder.empty() && is_there(folder / "tokenizer.json")) {
+    const std::string text = format::read_small_file(folder / "tokenizer.json", kMaxTokenizerBytes);
+    known = &by_digest_[to_hex(format::digest_of(text))];
+    if (*known) return *known;
+  }
+  auto content = read_tokenizer_content(folder);
+  if (!content) return nullptr;
+  auto shared = std::make_shared<const TokenizerContent>(std::move(*content));
+  if (known != nullptr) *known = shared;
+  return shared;
 }
 
 }  // namespace suture

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -25,5 +26,15 @@ struct TokenizerContent {
 /// Reads a folder's tokenizer: `tokenizer.json`, else `vocab.json` with `merges.txt`, else
 /// `tokenizer.model`. Nothing when there is none. Throws FormatError for a broken one.
 std::optional<TokenizerContent> read_tokenizer_content(const std::filesystem::path& folder);
+
+/// Reads the tokenizers of several folders, parsing equal files once: relatives mostly share
+/// theirs.
+class TokenizerReader {
+ public:
+  std::shared_ptr<const TokenizerContent> read(const std::filesystem::path& folder);
+
+ private:
+  std::map<std::string, std::shared_ptr<const TokenizerContent>> by_digest_;  // of tokenizer.json
+};
 
 }  // namespace suture
