@@ -51,6 +51,10 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
     INTERFACE "${LibTorch_INCLUDE_DIR}" "${LibTorch_INCLUDE_DIR}/torch/csrc/api/include")
   target_link_libraries(LibTorch::LibTorch INTERFACE "${LibTorch_CPU_LIBRARY}" "${LibTorch_C10_LIBRARY}"
                                                      Threads::Threads)
+  # Headers up to 2.11 are C++17; those of 2.15 are C++20.
+  if(LibTorch_VERSION VERSION_GREATER_EQUAL 2.12)
+    target_compile_features(LibTorch::LibTorch INTERFACE cxx_std_20)
+  endif()
   # The CUDA runtime that libtorch_cpu needs is found through its own RPATH at run time.
   target_link_options(LibTorch::LibTorch INTERFACE "LINKER:--allow-shlib-undefined"
                       "LINKER:-rpath,${LibTorch_LIBRARY_DIR}")
