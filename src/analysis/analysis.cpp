@@ -92,10 +92,10 @@ std::vector<AnalysisRow> roll_up(const std::vector<TensorMeasures>& tensors,
   std::map<std::string, std::size_t> positions;
   for (const TensorMeasures& tensor : tensors) {
     const std::string part = part_of(tensor);
-    const auto [at, is_new] = positions.emplace(part, parts.size());
-    if (is_new) parts.emplace_back(part, tensor);
-    parts[at->second].add(tensor);
+    if (positions.emplace(part, parts.size()).second) parts.emplace_back(part, tensor);
   }
+  for (const std::size_t i : in_name_order(tensors))
+    parts[positions.at(part_of(tensors[i]))].add(tensors[i]);
   std::vector<AnalysisRow> rows;
   for (const Sums& part : parts) rows.push_back(finish(part, pairs));
   return rows;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <mutex>
+#include <numeric>
 
 #include "format/digest.h"
 #include "kernels/convert.h"
@@ -59,7 +60,7 @@ class SurveyPass {
   SurveyPass(const std::vector<OutputTensor>& outputs, std::optional<Dtype> chosen)
       : outputs_(outputs),
         chosen_(chosen),
-        result_{std::vector<SurveyedTensor>(outputs.size()), {}, {}, 0} {
+        result_{std::vector<SurveyedTensor>(outputs.size()), 0, 0, {}, {}, 0} {
     for (std::size_t tensor = 0; tensor < outputs.size(); ++tensor) {
       for (const Segment& segment : outputs[tensor].segments) {
         if (segment.terms.empty()) continue;
@@ -158,11 +159,21 @@ class SurveyPass {
     counts.inexact_in_double += inexact_as(Dtype::kF64, scratch.doubles.data());
   }
 
-  // In index order, so that neither sums nor digests depend on threads or buffers.
+  // The segments of one tensor together and in order, tensors by name.
+  std::vector<std::size_t> segments_by_name() const {
+    std::vector<std::size_t> order(segments_.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+      return outputs_[segments_[a].tensor].info.name < outputs_[segments_[b].tensor].info.name;
+    });
+    return order;
+  }
+
+  // In an order of its own, so that neither sums nor digests depend on threads, buffers or shards.
   void add_up() {
     format::DigestStream tuned, base;
     std::size_t last_tensor = outputs_.size();
-    for (std::size_t i = 0; i < segments_.size(); ++i) {
+    for (const std::size_t i : segments_by_name()) {
       SurveyedTensor& total = result_.tensors[segments_[i].tensor];
       if (segments_[i].tensor != last_tensor) {
         last_tensor = segments_[i].tensor;
@@ -176,6 +187,8 @@ class SurveyPass {
         base.update(slot.base);
         total.squares += slot.squares;
         total.base_squares += slot.base_squares;
+        result_.squares += slot.squares;
+        result_.base_squares += slot.base_squares;
       }
     }
     result_.tuned_digest = to_hex(tuned.finish());

@@ -21,6 +21,7 @@ struct SurveyedTensor {
 /// The survey of a whole difference.
 struct DonorSurvey {
   std::vector<SurveyedTensor> tensors;    ///< As `outputs` was given.
+  double squares = 0, base_squares = 0;   ///< Of all tensors, summed in the order of their names.
   std::string tuned_digest, base_digest;  ///< Of the tensors read, 32 hexadecimal digits.
   std::uint64_t bytes_read = 0;
 };

@@ -33,7 +33,7 @@ class Extraction {
     report_.left_out = require_equal_non_floats(*tuned_, *base_);
     plan_tensors();
     if (options_.dry_run) {
-      choose_dtypes(DonorSurvey{std::vector<SurveyedTensor>(outputs_.size()), {}, {}, 0});
+      choose_dtypes(DonorSurvey{std::vector<SurveyedTensor>(outputs_.size()), 0, 0, {}, {}, 0});
       return std::move(report_);
     }
     format::StagedOutput stage(
@@ -128,7 +128,6 @@ std::vector<Segment> Extraction::segments_of(const TensorInfo& tensor, const Ten
 }
 
 void Extraction::choose_dtypes(const DonorSurvey& survey) {
-  double squares = 0, base_squares = 0;
   for (std::size_t i = 0; i < outputs_.size(); ++i) {
     const SurveyedTensor& found = survey.tensors[i];
     TensorInfo& info = outputs_[i].info;
@@ -146,12 +145,10 @@ void Extraction::choose_dtypes(const DonorSurvey& survey) {
                                                             : found.inexact_in_float;
     report_.changed_elements += found.changed;
     report_.elements += info.elements;
-    squares += found.squares;
-    base_squares += found.base_squares;
   }
   report_.tensors = outputs_.size();
-  report_.norm = std::sqrt(squares);
-  report_.base_norm = std::sqrt(base_squares);
+  report_.norm = std::sqrt(survey.squares);
+  report_.base_norm = std::sqrt(survey.base_squares);
   report_.bytes_written = bytes_to_write(outputs_);
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <numeric>
 #include <unordered_map>
 #include <utility>
 
@@ -269,6 +270,14 @@ void MeasuringPass::add_up() {
 }
 
 }  // namespace
+
+std::vector<std::size_t> in_name_order(const std::vector<TensorMeasures>& tensors) {
+  std::vector<std::size_t> order(tensors.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::sort(order.begin(), order.end(),
+            [&](std::size_t a, std::size_t b) { return tensors[a].name < tensors[b].name; });
+  return order;
+}
 
 std::vector<TensorMeasures> measure(const std::vector<MeasuredVector>& vectors,
                                     const RunOptions& options) {

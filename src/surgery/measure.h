@@ -28,6 +28,10 @@ struct TensorMeasures {
 /// Position of pair (i, j), i < j, in `TensorMeasures::pairs`.
 inline std::size_t pair_position(std::size_t i, std::size_t j) { return j * (j - 1) / 2 + i; }
 
+/// Positions of the tensors in the order of their names, in which sums over tensors are taken, so
+/// that they do not depend on how a model was cut into shards.
+std::vector<std::size_t> in_name_order(const std::vector<TensorMeasures>& tensors);
+
 /// Measures all vectors in one streaming pass over their sources; tensors in the order of the first
 /// vector, then of those that only later ones have. Throws CompatibilityError when two vectors give
 /// one name different shapes, IoError, Interrupted.

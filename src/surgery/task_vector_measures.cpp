@@ -9,16 +9,17 @@
 namespace suture {
 namespace {
 
-// Adds a measure up by layer, in the order of the tensors; `finish` turns a sum into what is
-// reported.
+// Adds a measure up by layer; `finish` turns a sum into what is reported.
 LayerMeasure by_layer(const std::vector<TensorMeasures>& tensors,
                       const std::function<double(const TensorMeasures&)>& part,
                       const std::function<double(double)>& finish) {
   LayerMeasure result;
-  for (const TensorMeasures& tensor : tensors) {
+  for (const TensorMeasures& tensor : tensors)
+    result.tensors.push_back({tensor.name, finish(part(tensor))});
+  for (const std::size_t i : in_name_order(tensors)) {
+    const TensorMeasures& tensor = tensors[i];
     const double value = part(tensor);
     result.total += value;
-    result.tensors.push_back({tensor.name, finish(value)});
     const Site site = site_of(tensor.name);
     if (!site.layer) {
       result.outside_layers += value;

@@ -1,0 +1,388 @@
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <random>
+#include <string>
+#include <vector>
+
+#include <ATen/ATen.h>
+
+#include <gtest/gtest.h>
+
+#include "suture/error.h"
+#include "suture/surgery.h"
+
+#include "support/model_trio.h"
+#include "support/tensor_bytes.h"
+#include "support/thrown.h"
+#include "surgery/vector_metadata.h"
+
+namespace suture {
+namespace {
+
+namespace fs = std::filesystem;
+using test::entries_of;
+using test::holds;
+using test::read_file;
+using test::same_bits;
+using test::thrown_by;
+
+class Extract : public test::ModelTrio {
+ protected:
+  ExtractReport run(const std::string& out, const ExtractOptions& options = {}) {
+    return extract(open("tuned"), open("base"), path(out), options);
+  }
+
+  // A model that is one tensor of one dimension: nothing to take for kinship.
+  void make_one_tensor(at::ScalarType type, const std::vector<double>& tuned,
+                       const std::vector<double>& base) {
+    StateDict a, b;
+    a.set("w", at::tensor(tuned, at::kDouble).to(type));
+    b.set("w", at::tensor(base, at::kDouble).to(type));
+    SaveOptions options;
+    options.replace_existing = true;
+    save(a, path("tuned.safetensors"), options);
+    save(b, path("base.safetensors"), options);
+  }
+
+  ExtractReport run_on_one_tensor(const ExtractOptions& given = {}) {
+    ExtractOptions options = given;
+    options.replace_existing = true;
+    return extract(open("tuned.safetensors"), open("base.safetensors"), path("v.safetensors"),
+                   options);
+  }
+
+  // BASE + v as inject writes it.
+  StateDict base_plus_vector() {
+    InjectOptions options;
+    options.replace_existing = true;
+    inject(open("base.safetensors"), TaskVector::open(path("v.safetensors")),
+           path("sum.safetensors"), options);
+    return load(path("sum.safetensors"));
+  }
+};
+
+TEST_F(Extract, StoresTheFloat32Difference) {
+  write_all();
+  const ExtractReport report = run("v.safetensors");
+  const StateDict vector = load(path("v.safetensors"));
+  StateDict expected;
+  for (const auto& [name, tensor] : tuned_)
+    expected.set(name, tensor.to(at::kFloat) - base_.at(name).to(at::kFloat));
+  EXPECT_TRUE(same_bits(vector, expected));
+  EXPECT_EQ(report.tensors, base_.size());
+  EXPECT_EQ(report.widened_tensors, 0u);
+  EXPECT_EQ(report.inexact_elements, 0u);
+  EXPECT_GT(report.changed_elements, 0u);
+  double squares = 0, base_squares = 0;
+  std::uint64_t elements = 0, changed = 0;
+  for (const auto& [name, delta] : expected) {
+    squares += delta.to(at::kDouble).square().sum().item<double>();
+    base_squares += base_.at(name).to(at::kDouble).square().sum().item<double>();
+    elements += static_cast<std::uint64_t>(delta.numel());
+    changed += static_cast<std::uint64_t>(at::count_nonzero(delta).item<std::int64_t>());
+  }
+  EXPECT_EQ(report.elements, elements);
+  EXPECT_EQ(report.changed_elements, changed);
+  EXPECT_NEAR(report.norm, std::sqrt(squares), 1e-12 * report.norm);
+  EXPECT_NEAR(report.base_norm, std::sqrt(base_squares), 1e-12 * report.base_norm);
+  EXPECT_EQ(report.bytes_written, 4 * elements);
+}
+
+TEST_F(Extract, WritesAFolderWithTheTokenizerBesideIt) {
+  write_all();
+  run("v");
+  EXPECT_EQ(entries_of(dir_ / "v"),
+            (std::vector<std::string>{"task_vector.safetensors", "tokenizer.json"}));
+  EXPECT_EQ(read_file(dir_ / "v" / "tokenizer.json"), read_file(dir_ / "tuned" / "tokenizer.json"));
+  EXPECT_EQ(TaskVector::open(path("v")).names().size(), base_.size());
+}
+
+TEST_F(Extract, SplitsALargeVector) {
+  write_all();
+  ExtractOptions options;
+  options.max_shard_bytes = 8000;
+  run("v", options);
+  run("whole.safetensors");
+  EXPECT_TRUE(fs::exists(dir_ / "v" / "task_vector.safetensors.index.json"));
+  EXPECT_TRUE(same_bits(load(path("v")), load(path("whole.safetensors"))));
+}
+
+TEST_F(Extract, SaysWhereTheVectorComesFrom) {
+  write_all();
+  run("v.safetensors");
+  const VectorMetadata metadata = require_vector(open("v.safetensors"));
+  EXPECT_EQ(metadata.formula, "tuned - base");
+  ASSERT_EQ(metadata.donors.size(), 2u);
+  EXPECT_EQ(metadata.donors[0].role, "tuned");
+  EXPECT_EQ(metadata.donors[1].name, "base");
+  EXPECT_EQ(metadata.donors[0].digest.size(), 32u);
+  EXPECT_NE(metadata.donors[0].digest, metadata.donors[1].digest);
+  EXPECT_EQ(metadata.architecture, "Qwen2ForCausalLM");
+  EXPECT_TRUE(metadata.tied_embeddings);
+  EXPECT_EQ(metadata.tokenizer_digest.size(), 32u);
+  EXPECT_EQ(metadata.structure.at("hidden_size"), "16");
+  EXPECT_EQ(metadata.meaning.at("rope_theta"), "1000000.0");
+  EXPECT_EQ(metadata.base_norms.size(), base_.size());
+  const std::string name = "model.layers.0.mlp.up_proj.weight";
+  EXPECT_NEAR(metadata.base_norms.at(name), base_.at(name).to(at::kDouble).norm().item<double>(),
+              1e-12);
+  EXPECT_FALSE(metadata.base_sample.empty());
+}
+
+TEST_F(Extract, DigestsFollowTheContentAndNotTheFiles) {
+  write_all();
+  write_into("copy", "tuned", tuned_, 4000);
+  StateDict other = tuned_.clone();
+  other.at("model.norm.weight")[0] += 1;
+  write_into("other", "tuned", other);
+  const auto digest_of = [&](const fs::path& tuned) {
+    const std::string out = path("d.safetensors");
+    ExtractOptions options;
+    options.replace_existing = true;
+    extract(Checkpoint::open(tuned.string()), open("base"), out, options);
+    return require_vector(Checkpoint::open(out)).donors[0].digest;
+  };
+  EXPECT_EQ(digest_of(dir_ / "copy" / "tuned"), digest_of(dir_ / "tuned"));
+  EXPECT_NE(digest_of(dir_ / "other" / "tuned"), digest_of(dir_ / "tuned"));
+}
+
+TEST_F(Extract, StoresOnlyWhatIsSelectedAndNamesTheRest) {
+  write_all();
+  ExtractOptions options;
+  options.only = Selection::parse("layer=1 & block=mlp");
+  const ExtractReport report = run("v.safetensors", options);
+  EXPECT_EQ(load(path("v.safetensors")).size(), 3u);
+  EXPECT_EQ(report.tensors, 3u);
+  EXPECT_EQ(report.left_out.size(), base_.size() - 3);
+  EXPECT_TRUE(holds(report.left_out.front(), "not selected"));
+  EXPECT_TRUE(holds(require_vector(open("v.safetensors")).formula, "layer=1 & block=mlp"));
+}
+
+TEST_F(Extract, RefusesASelectionOfNothing) {
+  write_all();
+  ExtractOptions options;
+  options.only = Selection::parse("layer=7");
+  EXPECT_TRUE(holds(thrown_by<UsageError>([&] { run("v.safetensors", options); }), "layer 7"));
+  EXPECT_FALSE(fs::exists(dir_ / "v.safetensors"));
+}
+
+TEST_F(Extract, LeavesATiedHeadOut) {
+  set_in_all("lm_head.weight", base_.at("model.embed_tokens.weight"));
+  write_all();
+  const ExtractReport report = run("v.safetensors");
+  EXPECT_FALSE(load(path("v.safetensors")).contains("lm_head.weight"));
+  ASSERT_EQ(report.left_out.size(), 1u);
+  EXPECT_TRUE(holds(report.left_out[0], "lm_head.weight (tied to the embedding)"));
+}
+
+TEST_F(Extract, KeepsAHeadOfItsOwn) {
+  test::TinyModel model;
+  model.tied = false;
+  make(model);
+  write_all();
+  run("v.safetensors");
+  EXPECT_TRUE(load(path("v.safetensors")).contains("lm_head.weight"));
+}
+
+TEST_F(Extract, EqualIntegersAreLeftOutAndNamed) {
+  set_in_all("model.ids", at::arange(5, at::kLong));
+  set_in_all("model.mask", at::ones({3}, at::kBool));
+  write_all();
+  const ExtractReport report = run("v.safetensors");
+  EXPECT_FALSE(load(path("v.safetensors")).contains("model.ids"));
+  ASSERT_EQ(report.left_out.size(), 2u);
+  EXPECT_TRUE(holds(report.left_out[0] + report.left_out[1], "model.ids (I64, equal in both)"));
+}
+
+TEST_F(Extract, DifferentIntegersAreRefused) {
+  set_in_all("model.ids", at::arange(5, at::kLong));
+  tuned_.set("model.ids", at::arange(1, 6, at::kLong));
+  write_all();
+  const auto before = entries_of(dir_.path());
+  EXPECT_TRUE(holds(thrown_by<CompatibilityError>([&] { run("v.safetensors"); }), "model.ids"));
+  EXPECT_EQ(entries_of(dir_.path()), before);
+}
+
+TEST_F(Extract, EightBitFloatsAreCarriedAndNeverComputedOn) {
+  set_in_all("model.layers.0.codes", at::ones({4}).to(at::kFloat8_e4m3fn));
+  write_all();
+  const ExtractReport report = run("v.safetensors");
+  EXPECT_FALSE(load(path("v.safetensors")).contains("model.layers.0.codes"));
+  EXPECT_TRUE(holds(report.left_out.at(0), "F8_E4M3"));
+}
+
+TEST_F(Extract, DryRunWritesNothing) {
+  write_all();
+  const auto before = entries_of(dir_.path());
+  ExtractOptions options;
+  options.dry_run = true;
+  const ExtractReport report = run("v", options);
+  EXPECT_EQ(entries_of(dir_.path()), before);
+  EXPECT_EQ(report.tensors, base_.size());
+  EXPECT_EQ(report.bytes_written, run("w").bytes_written);
+}
+
+TEST_F(Extract, WidensWhereFloat32WouldLoseBits) {
+  // 1 - 2^-30 needs 30 bits; float32 rounds it to 1, and 1 + (2^-30 - 1) is then 0.
+  make_one_tensor(at::kBFloat16, {0x1p-30, 0.5, 3}, {1, 0.25, 2});
+  const ExtractReport report = run_on_one_tensor();
+  EXPECT_EQ(report.widened_tensors, 1u);
+  EXPECT_EQ(report.inexact_elements, 0u);
+  EXPECT_EQ(load(path("v.safetensors")).at("w").scalar_type(), at::kDouble);
+  EXPECT_TRUE(same_bits(base_plus_vector(), load(path("tuned.safetensors"))));
+}
+
+TEST_F(Extract, DoesNotWidenWhereFloat32IsExact) {
+  make_one_tensor(at::kBFloat16, {0.5, 3, 0x1p-10}, {0.25, 2, 1});
+  const ExtractReport report = run_on_one_tensor();
+  EXPECT_EQ(report.widened_tensors, 0u);
+  EXPECT_EQ(load(path("v.safetensors")).at("w").scalar_type(), at::kFloat);
+}
+
+TEST_F(Extract, DoesNotWidenWhereItWouldNotHelpAndSaysSo) {
+  // Not even float64 holds 2^-100 - 1.
+  make_one_tensor(at::kBFloat16, {0x1p-100}, {1});
+  const ExtractReport report = run_on_one_tensor();
+  EXPECT_EQ(report.widened_tensors, 0u);
+  EXPECT_EQ(report.inexact_elements, 1u);
+}
+
+TEST_F(Extract, BasePlusVectorGivesTunedForRandomBits) {
+  std::mt19937_64 random(3);
+  for (const at::ScalarType type : {at::kBFloat16, at::kHalf, at::kFloat}) {
+    // Any sign and mantissa, exponents within 2^12 of each other.
+    std::vector<double> tuned, base;
+    for (int i = 0; i < 70'000; ++i) {
+      for (std::vector<double>* values : {&tuned, &base}) {
+        const double mantissa = 1 + static_cast<double>(random() % (1 << 23)) / (1 << 23);
+        values->push_back((random() % 2 ? 1 : -1) *
+                          std::ldexp(mantissa, -static_cast<int>(random() % 12)));
+      }
+    }
+    make_one_tensor(type, tuned, base);
+    const ExtractReport report = run_on_one_tensor();
+    EXPECT_EQ(report.inexact_elements, 0u) << type;
+    EXPECT_TRUE(same_bits(base_plus_vector(), load(path("tuned.safetensors")))) << type;
+  }
+}
+
+TEST_F(Extract, CountsExactlyTheElementsThatDoNotComeBack) {
+  for (const at::ScalarType type : {at::kBFloat16, at::kHalf, at::kFloat}) {
+    std::mt19937_64 random(4);
+    std::vector<double> tuned, base;
+    for (int i = 0; i < 5000; ++i) {
+      for (std::vector<double>* values : {&tuned, &base})
+        values->push_back(std::ldexp(1 + static_cast<double>(random() % 1024) / 1024,
+                                     -static_cast<int>(random() % 120)));
+    }
+    for (const double odd : {0.0, -0.0, std::numeric_limits<double>::infinity(),
+                             std::numeric_limits<double>::quiet_NaN(), 1.0}) {
+      for (const double beside : {0.0, -0.0, -std::numeric_limits<double>::infinity(), 2.0}) {
+        tuned.push_back(odd);
+        base.push_back(beside);
+      }
+    }
+    make_one_tensor(type, tuned, base);
+    const ExtractReport report = run_on_one_tensor();
+    const at::Tensor sum = base_plus_vector().at("w"),
+                     wanted = load(path("tuned.safetensors")).at("w");
+    const at::ScalarType bits = type == at::kFloat ? at::kInt : at::kShort;
+    const auto differing = at::count_nonzero(sum.view(bits) != wanted.view(bits));
+    EXPECT_EQ(report.inexact_elements, static_cast<std::uint64_t>(differing.item<std::int64_t>()))
+        << type;
+  }
+}
+
+TEST_F(Extract, AFixedDtypeIsKeptAndItsLossTold) {
+  make_one_tensor(at::kFloat, {1.001, 1.5}, {1, 1});
+  ExtractOptions options;
+  options.dtype = Dtype::kBF16;
+  const ExtractReport report = run_on_one_tensor(options);
+  EXPECT_EQ(load(path("v.safetensors")).at("w").scalar_type(), at::kBFloat16);
+  EXPECT_EQ(report.inexact_elements, 1u);
+  EXPECT_EQ(report.widened_tensors, 0u);
+  options.dtype = Dtype::kF64;
+  EXPECT_EQ(run_on_one_tensor(options).inexact_elements, 0u);
+  EXPECT_EQ(load(path("v.safetensors")).at("w").scalar_type(), at::kDouble);
+}
+
+TEST_F(Extract, Float64DonorsGiveAFloat64Vector) {
+  make_one_tensor(at::kDouble, {1.0 / 3, 2}, {0.1, 1});
+  run_on_one_tensor();
+  const at::Tensor vector = load(path("v.safetensors")).at("w");
+  EXPECT_EQ(vector[0].item<double>(), 1.0 / 3 - 0.1);
+}
+
+TEST_F(Extract, GivesTheSameBytesForAnyThreadsMemoryAndSharding) {
+  test::TinyModel model;
+  model.hidden = 64;
+  model.vocab = 4000;
+  make(model);
+  write_all();
+  write_into("split", "tuned", tuned_, 100'000);
+  write_into("split", "base", base_, 70'000);
+  run("expected.safetensors");
+  const std::string expected = read_file(dir_ / "expected.safetensors");
+  ExtractOptions options;
+  options.replace_existing = true;
+  for (const unsigned threads : {1u, 2u, 7u}) {
+    for (const std::uint64_t budget : {1ull << 20, 8ull << 20, 512ull << 20}) {
+      options.run.threads = threads;
+      options.run.memory_budget_bytes = budget;
+      run("v.safetensors", options);
+      EXPECT_EQ(read_file(dir_ / "v.safetensors"), expected) << threads << " " << budget;
+    }
+  }
+  extract(open("split/tuned"), open("split/base"), path("v.safetensors"), options);
+  const StateDict split = load(path("v.safetensors"));
+  EXPECT_TRUE(same_bits(split, load(path("expected.safetensors"))));
+  EXPECT_EQ(require_vector(open("v.safetensors")).donors[0].digest,
+            require_vector(open("expected.safetensors")).donors[0].digest);
+}
+
+TEST_F(Extract, RefusesStrangersAndLeavesNothing) {
+  tuned_ = test::make_weights(model_, 99);
+  write_all();
+  const auto before = entries_of(dir_.path());
+  EXPECT_TRUE(holds(thrown_by<IncompatibleModels>([&] { run("v"); }), "kinship"));
+  EXPECT_EQ(entries_of(dir_.path()), before);
+  ExtractOptions options;
+  options.check.allowed.insert("kinship");
+  EXPECT_NO_THROW(run("v", options));
+}
+
+TEST_F(Extract, RefusesAnExistingOutput) {
+  write_all();
+  test::write_file(dir_ / "v.safetensors", "mine");
+  thrown_by<UsageError>([&] { run("v.safetensors"); });
+  EXPECT_EQ(read_file(dir_ / "v.safetensors"), "mine");
+}
+
+TEST_F(Extract, RefusesToWriteOverADonor) {
+  write_all();
+  const auto before = test::model_files(dir_.path());
+  ExtractOptions options;
+  options.replace_existing = true;
+  for (const char* out : {"tuned", "base", "base/model.safetensors", "tuned/v", "."})
+    thrown_by<UsageError>([&] { run(out, options); });
+  EXPECT_EQ(test::model_files(dir_.path()), before);
+}
+
+TEST_F(Extract, CancelledLeavesNothing) {
+  write_all();
+  const auto before = entries_of(dir_.path());
+  std::atomic<bool> cancel = false;
+  ExtractOptions options;
+  options.run.cancel = &cancel;
+  // Once the reading is over, in the middle of the writing.
+  options.run.on_progress = [&](const Progress& progress) {
+    if (std::strcmp(progress.stage, "writing") == 0) cancel = true;
+  };
+  EXPECT_THROW(run("v", options), Interrupted);
+  EXPECT_EQ(entries_of(dir_.path()), before);
+}
+
+}  // namespace
+}  // namespace suture
