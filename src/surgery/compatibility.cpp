@@ -70,6 +70,23 @@ Participant participant_of(const TensorSource& source, TokenizerReader& tokenize
                        : model_participant(source, tokenizers);
 }
 
+// A state dict of differences is no model: it has no kin, and may lack tensors.
+bool holds_differences(const TensorSource& source, const TaskVector::Form& form) {
+  return std::any_of(form.terms.begin(), form.terms.end(), [&](const Term& term) {
+    return term.minuend.get() == &source && !term.subtrahend;
+  });
+}
+
+Participant participant_of(const TensorSource& source, const TaskVector::Form& form,
+                           TokenizerReader& tokenizers) {
+  Participant participant = participant_of(source, tokenizers);
+  if (!participant.is_vector && holds_differences(source, form)) {
+    participant.is_vector = true;
+    participant.sample = {};
+  }
+  return participant;
+}
+
 int layer_count(const std::vector<TensorInfo>& tensors) {
   int count = 0;
   for (const TensorInfo& tensor : tensors)
@@ -463,7 +480,7 @@ Compatibility check(const Checkpoint& target, const TaskVector& vector,
   TokenizerReader tokenizers;
   std::vector<Participant> participants{participant_of(*target_source, tokenizers)};
   for (const SourcePtr& source : sources_of(vector.form()))
-    participants.push_back(participant_of(*source, tokenizers));
+    participants.push_back(participant_of(*source, vector.form(), tokenizers));
   return compare_all(participants, options);
 }
 

@@ -140,6 +140,9 @@ class ConfigReader {
       scaling = *value;
     if (const Json* theta = find("rope_theta"); theta != nullptr && !scaling.contains("rope_theta"))
       scaling["rope_theta"] = *theta;
+    // Where neither says so, transformers takes 10000.
+    if (!scaling.contains("rope_theta") || scaling["rope_theta"].is_null())
+      scaling["rope_theta"] = 10000.0;
     if (scaling.contains("type") && !scaling.contains("rope_type"))
       scaling["rope_type"] = scaling["type"];
     scaling.erase("type");
