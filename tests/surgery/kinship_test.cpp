@@ -1,0 +1,149 @@
+#include "surgery/kinship.h"
+
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include <ATen/ATen.h>
+
+#include <gtest/gtest.h>
+
+#include "suture/error.h"
+
+#include "support/thrown.h"
+#include "support/tiny_model.h"
+
+namespace suture {
+namespace {
+
+WeightSample sample_of(const StateDict& weights) {
+  return sample_weights(*make_source(weights, "model"));
+}
+
+// Of tensors of 32 elements, each filled with one value.
+WeightSample sample(const std::vector<std::pair<std::string, float>>& tensors) {
+  WeightSample made;
+  for (const auto& [name, value] : tensors) {
+    made.tensors.push_back(name);
+    made.elements.push_back(32);
+    made.values.insert(made.values.end(), 32, value);
+  }
+  return made;
+}
+
+TEST(WeightSample, TakesMatricesOnlySortedByName) {
+  const StateDict weights = test::make_weights({}, 1);
+  const WeightSample found = sample_of(weights);
+  EXPECT_EQ(found.tensors.size(), 22u);  // seven matrices in three layers, and the embedding
+  EXPECT_TRUE(std::is_sorted(found.tensors.begin(), found.tensors.end()));
+  EXPECT_EQ(found.elements.size(), found.tensors.size());
+  EXPECT_EQ(found.values.size(), 32 * found.tensors.size());
+}
+
+TEST(WeightSample, DependsOnNamesAndShapesAlone) {
+  const StateDict weights = test::make_weights({}, 1);
+  StateDict reversed, wide;
+  std::vector<StateDict::Entry> entries(weights.begin(), weights.end());
+  for (auto at = entries.rbegin(); at != entries.rend(); ++at) reversed.set(at->first, at->second);
+  for (const auto& [name, tensor] : weights) wide.set(name, tensor.to(at::kDouble));
+  EXPECT_EQ(sample_of(reversed).values, sample_of(weights).values);
+  EXPECT_EQ(sample_of(wide).values, sample_of(weights).values);
+}
+
+TEST(WeightSample, OfNothingToSampleIsEmpty) {
+  StateDict weights;
+  weights.set("vector", at::ones({4}));
+  weights.set("codes", at::ones({4, 4}, at::kByte));
+  weights.set("empty", at::ones({0, 4}));
+  EXPECT_TRUE(sample_of(weights).empty());
+  EXPECT_TRUE(sample_of({}).empty());
+}
+
+TEST(WeightSample, StaysSmallForAModelOfManyTensors) {
+  StateDict weights;
+  for (int i = 0; i < 3000; ++i) weights.set("w" + std::to_string(i), at::ones({2, 2}));
+  EXPECT_LE(sample_of(weights).values.size(), 65'536u);
+}
+
+TEST(WeightSample, FillsUpWhatASmallTensorLacks) {
+  StateDict weights;
+  weights.set("w", at::full({1, 2}, 3.f));
+  std::vector<float> expected(32);
+  expected[0] = expected[1] = 3;
+  EXPECT_EQ(sample_of(weights).values, expected);
+}
+
+TEST(WeightSample, ReadsBackFromItsText) {
+  const WeightSample made = sample_of(test::make_weights({}, 1));
+  const WeightSample read = decode_weight_sample(encode(made), "f");
+  EXPECT_EQ(read.tensors, made.tensors);
+  EXPECT_EQ(read.elements, made.elements);
+  EXPECT_EQ(read.values, made.values);
+  EXPECT_TRUE(decode_weight_sample(encode(WeightSample()), "f").empty());
+}
+
+TEST(WeightSample, RefusesDamagedText) {
+  std::string values;
+  for (int i = 0; i < 32; ++i) values += "3f800000";
+  const auto text = [](const std::string& tensors, const std::string& elements,
+                       const std::string& hex) {
+    return R"({"tensors":)" + tensors + R"(,"elements":)" + elements + R"(,"values":)" + hex + "}";
+  };
+  const std::string good = '"' + values + '"';
+  ASSERT_NO_THROW(decode_weight_sample(text("[\"a\"]", "[32]", good), "f"));
+  for (const std::string& damaged :
+       {std::string(), std::string("[]"), std::string("{}"),
+        text("[\"a\"]", "[32]", "\"3f800000\""), text("[\"a\"]", "[32]", "\"3f8\""),
+        text("[\"a\"]", "[32]", "\"" + values.substr(8) + "3F800000\""),
+        text("[\"a\"]", "[32]", "\"" + values.substr(8) + "zz800000\""),
+        text("[\"a\",\"b\"]", "[32,32]", good), text("[\"a\"]", "[]", good), text("[]", "[]", good),
+        text("\"a\"", "[32]", good), text("[\"a\"]", "[32]", "1"), text("[1]", "[32]", good),
+        text("[\"a\"]", "[\"x\"]", good)}) {
+    EXPECT_TRUE(test::holds(
+        test::thrown_by<FormatError>([&] { decode_weight_sample(damaged, "file.safetensors"); }),
+        "file.safetensors"))
+        << damaged;
+  }
+}
+
+TEST(Kinship, IsMeasuredOnTheTensorsOfBoth) {
+  const Kinship kinship = kinship_of(sample({{"w", 1}, {"x", 50}}), sample({{"v", 7}, {"w", 4}}));
+  EXPECT_EQ(kinship.compared, 32u);
+  EXPECT_DOUBLE_EQ(kinship.relative_distance, 0.75);
+  EXPECT_DOUBLE_EQ(kinship.cosine, 1);
+}
+
+TEST(Kinship, LeavesTensorsOfOtherSizesOut) {
+  WeightSample larger = sample({{"w", 2}});
+  larger.elements[0] = 33;
+  EXPECT_EQ(kinship_of(sample({{"w", 1}}), larger).compared, 0u);
+}
+
+TEST(Kinship, LeavesNonFiniteWeightsOut) {
+  WeightSample odd = sample({{"w", 1}});
+  odd.values[3] = std::numeric_limits<float>::infinity();
+  WeightSample other = sample({{"w", 1}});
+  other.values[4] = std::nanf("");
+  const Kinship kinship = kinship_of(odd, other);
+  EXPECT_EQ(kinship.compared, 30u);
+  EXPECT_EQ(kinship.relative_distance, 0);
+}
+
+TEST(Kinship, OfNothingInCommonComparesNothing) {
+  EXPECT_EQ(kinship_of(sample({{"a", 1}}), sample({{"b", 1}})).compared, 0u);
+  EXPECT_EQ(kinship_of({}, {}).compared, 0u);
+}
+
+TEST(Kinship, TellsFineTuningsFromStrangers) {
+  const StateDict base = test::make_weights({}, 1);
+  const WeightSample start = sample_of(base);
+  const Kinship near = kinship_of(sample_of(test::make_relative(base, 2)), start);
+  const Kinship far = kinship_of(sample_of(test::make_weights({}, 9)), start);
+  EXPECT_LT(near.relative_distance, kStrangerDistance / 5);
+  EXPECT_NEAR(far.relative_distance, std::sqrt(2.0), 0.3);
+  EXPECT_LT(std::abs(far.cosine), 0.2);
+}
+
+}  // namespace
+}  // namespace suture
