@@ -16,7 +16,8 @@ std::string formatted(const char* format, double value) {
 
 std::string with_prefix(double value, const std::array<const char*, 5>& units) {
   std::size_t unit = 0;
-  while (value >= 1000 && unit + 1 < units.size()) {
+  // From here on, one decimal would round to a thousand.
+  while (value >= 999.95 && unit + 1 < units.size()) {
     value /= 1000;
     ++unit;
   }
