@@ -95,23 +95,13 @@ bool reserve(int descriptor, std::uint64_t bytes, int& error) {
 
 }  // namespace
 
-StagedOutput::StagedOutput(const fs::path& destination, OutputKind kind, Existing existing)
-    : destination_(without_trailing_slash(destination)), kind_(kind), existing_(existing) {
-  stage_ =
-      destination_.parent_path() / ("." + destination_.filename().string() + ".suture-partial");
-  refuse_unreplaceable();
-  take_lock();
+void refuse_unreplaceable(const fs::path& path, OutputKind kind, Existing existing) {
+  const fs::path destination = without_trailing_slash(path);
   std::error_code error;
-  for (const auto& left_over : fs::directory_iterator(stage_, error))
-    fs::remove_all(left_over, error);
-}
-
-void StagedOutput::refuse_unreplaceable() const {
-  std::error_code error;
-  const fs::file_status status = fs::symlink_status(destination_, error);
+  const fs::file_status status = fs::symlink_status(destination, error);
   if (status.type() == fs::file_type::not_found) {
-    if (!fs::is_directory(destination_.parent_path(), error)) {
-      throw UsageError({destination_.parent_path().string(),
+    if (!fs::is_directory(destination.parent_path(), error)) {
+      throw UsageError({destination.parent_path().string(),
                         {},
                         "no such folder",
                         {},
@@ -120,53 +110,91 @@ void StagedOutput::refuse_unreplaceable() const {
     return;
   }
   const auto refuse = [&](const char* found, const char* remedy) {
-    throw UsageError({destination_.string(), {}, found, {}, remedy});
+    throw UsageError({destination.string(), {}, found, {}, remedy});
   };
   if (error)
-    throw IoError({destination_.string(), {}, "cannot be looked at: " + error.message(), {}, {}});
-  if (existing_ == Existing::kRefuse)
+    throw IoError({destination.string(), {}, "cannot be looked at: " + error.message(), {}, {}});
+  if (existing == Existing::kRefuse)
     refuse("the output exists already", "choose another name, or --force to replace it");
   if (fs::is_symlink(status)) refuse("the output is a link", "remove it first");
-  if (fs::is_directory(status) != (kind_ == OutputKind::kFolder)) {
+  if (fs::is_directory(status) != (kind == OutputKind::kFolder)) {
     refuse(fs::is_directory(status) ? "the output is a folder, not a file"
                                     : "the output is a file, not a folder",
            "remove it first, or choose another name");
   }
-  if (kind_ == OutputKind::kFile && !fs::is_regular_file(status))
+  if (kind == OutputKind::kFile && !fs::is_regular_file(status))
     refuse("the output is not a regular file", "choose another name");
-  if (kind_ == OutputKind::kFolder) {
-    if (is_within(fs::current_path(), fs::canonical(destination_))) {
+  if (kind == OutputKind::kFolder) {
+    if (is_within(fs::current_path(), fs::canonical(destination))) {
       refuse("the output holds the current folder", "choose another name");
     }
-    if (!is_replaceable_folder(destination_)) {
+    if (!is_replaceable_folder(destination)) {
       refuse("the output is a folder without a model in it",
              "--force replaces models and vectors only; choose another name");
     }
   }
 }
 
+StagedOutput::StagedOutput(const fs::path& destination, OutputKind kind, Existing existing)
+    : destination_(without_trailing_slash(destination)), kind_(kind), existing_(existing) {
+  stage_ =
+      destination_.parent_path() / ("." + destination_.filename().string() + ".suture-partial");
+  refuse_unreplaceable(destination_, kind_, existing_);
+  take_lock();
+  std::error_code error;
+  for (const auto& left_over : fs::directory_iterator(stage_, error))
+    fs::remove_all(left_over, error);
+}
+
 void StagedOutput::take_lock() {
-  if (::mkdir(stage_.c_str(), 0777) != 0 && errno != EEXIST) {
-    fail(stage_.parent_path(), "cannot be written to", errno);
+  // Between opening and locking, another process may have finished and taken its stage away.
+  while (!lock_stage()) {
+    if (lock_ >= 0) ::close(std::exchange(lock_, -1));
+  }
+}
+
+// True when the locked folder is the one that bears the stage's name.
+bool StagedOutput::lock_stage() {
+  const bool made = ::mkdir(stage_.c_str(), 0777) == 0;
+  if (!made && errno != EEXIST) {
+    const int error = errno;
+    fail(error == ENAMETOOLONG ? destination_ : stage_.parent_path(), "cannot be written to",
+         error);
   }
   lock_ = ::open(stage_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-  if (lock_ < 0) fail(stage_, "cannot be opened", errno);
+  if (lock_ < 0) {
+    const int error = errno;
+    if (error == ENOENT) return false;
+    if (made) ::rmdir(stage_.c_str());
+    fail(stage_, "cannot be opened", error);
+  }
   if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
     const int error = errno;
     ::close(std::exchange(lock_, -1));
-    if (error != EWOULDBLOCK) fail(stage_, "cannot be locked", error);
+    if (error != EWOULDBLOCK) {
+      if (made) ::rmdir(stage_.c_str());
+      fail(stage_, "cannot be locked", error);
+    }
     throw IoError({destination_.string(),
                    {},
                    "another process is writing this output",
                    {},
                    "wait for it, or choose another name"});
   }
+  struct stat locked {};
+  struct stat named {};
+  if (::fstat(lock_, &locked) != 0) fail(stage_, "cannot be looked at", errno);
+  return ::lstat(stage_.c_str(), &named) == 0 && locked.st_dev == named.st_dev &&
+         locked.st_ino == named.st_ino;
 }
 
 StagedOutput::~StagedOutput() {
-  std::error_code ignored;
-  if (!committed_ || kind_ == OutputKind::kFile) fs::remove_all(stage_, ignored);
+  std::error_code error;
+  const bool remains = !committed_ || kind_ == OutputKind::kFile;
+  if (remains) fs::remove_all(stage_, error);
   if (lock_ >= 0) ::close(lock_);
+  // Removing takes descriptors, and there may have been no other left.
+  if (remains && error) fs::remove_all(stage_, error);
 }
 
 fs::path StagedOutput::path_of(const fs::path& name) const {
@@ -211,8 +239,14 @@ void StagedOutput::place_folder() {
   // Exchange, so that the name never points to nothing; the old folder is then the stage, and goes.
   if (!rename_with(stage_, destination_, RENAME_EXCHANGE)) {
     const fs::path aside = stage_.string() + ".old";
+    fs::remove_all(aside, error);
     rename_plainly(destination_, aside);
-    rename_plainly(stage_, destination_);
+    try {
+      rename_plainly(stage_, destination_);
+    } catch (...) {
+      fs::rename(aside, destination_, error);
+      throw;
+    }
     fs::remove_all(aside, error);
     return;
   }
@@ -282,6 +316,8 @@ void write_small_file(const fs::path& path, std::string_view content) {
 void refuse_output_on_input(const fs::path& destination, const fs::path& input) {
   std::error_code error;
   const fs::path out = fs::weakly_canonical(without_trailing_slash(destination), error);
+  if (error)
+    throw IoError({destination.string(), {}, "cannot be looked at: " + error.message(), {}, {}});
   const fs::path in = fs::weakly_canonical(input, error);
   const auto refuse = [&](const char* found) {
     throw UsageError(

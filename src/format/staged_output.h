@@ -14,15 +14,19 @@ enum class Existing { kRefuse, kReplace };
 /// What an output is: one file, or a folder of them.
 enum class OutputKind { kFile, kFolder };
 
+/// Throws UsageError when `destination` exists and may not be replaced (a folder is replaced only if
+/// it holds a model or a vector), or when the folder it should stand in does not exist.
+void refuse_unreplaceable(const std::filesystem::path& destination, OutputKind kind,
+                          Existing existing);
+
 /// An output that appears whole or not at all. Everything is written into a hidden sibling folder
 /// `.NAME.suture-partial`, synced, and renamed into place by `commit`. Destroying an uncommitted
 /// stage removes it; one that a killed process left is cleared by the next run. A lock on the
 /// folder keeps two processes from writing the same output.
 class StagedOutput {
  public:
-  /// Throws UsageError when `destination` exists and may not be replaced (a folder is replaced only
-  /// if it holds a model or a vector), IoError when the stage cannot be made or another process
-  /// holds it.
+  /// Throws what refuse_unreplaceable does, and IoError when the stage cannot be made or another
+  /// process holds it.
   StagedOutput(const std::filesystem::path& destination, OutputKind kind, Existing existing);
   StagedOutput(const StagedOutput&) = delete;
   StagedOutput& operator=(const StagedOutput&) = delete;
@@ -38,8 +42,8 @@ class StagedOutput {
   void commit();
 
  private:
-  void refuse_unreplaceable() const;
   void take_lock();
+  bool lock_stage();
   void place_file();
   void place_folder();
 

@@ -27,6 +27,7 @@ class Extraction {
 
   ExtractReport run() {
     refuse_output_on_sources(path_, {tuned_, base_});
+    refuse_unwritable(path_, options_.replace_existing);
     report_.compatibility = check({*base_->checkpoint(), *tuned_->checkpoint()}, options_.check);
     require_fit(report_.compatibility);
     read_settings();

@@ -107,6 +107,7 @@ void Injection::refuse_inputs() const {
   std::vector<SourcePtr> sources = sources_of(vector_.form());
   sources.push_back(target_);
   refuse_output_on_sources(path_, sources);
+  refuse_unwritable(path_, options_.replace_existing);
 }
 
 void Injection::read_settings() {

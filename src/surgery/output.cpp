@@ -39,6 +39,12 @@ bool is_single_file(const std::string& path) {
   return fs::path(path).extension() == ".safetensors";
 }
 
+void refuse_unwritable(const std::string& path, bool replace_existing) {
+  format::refuse_unreplaceable(
+      path, is_single_file(path) ? format::OutputKind::kFile : format::OutputKind::kFolder,
+      replace_existing ? format::Existing::kReplace : format::Existing::kRefuse);
+}
+
 void refuse_output_on_sources(const std::string& path, const std::vector<SourcePtr>& sources) {
   for (const SourcePtr& source : sources) {
     if (source->checkpoint() == nullptr) continue;

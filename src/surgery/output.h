@@ -9,9 +9,13 @@
 
 namespace suture {
 
-/// The stage for an output path: one file when it ends in `.safetensors`, else a folder. Throws
-/// UsageError when it could destroy one of the inputs.
+/// An output path is one file when it ends in `.safetensors`, else a folder.
 bool is_single_file(const std::string& path);
+
+/// Throws UsageError when an output cannot be written there, before any work is done for it.
+void refuse_unwritable(const std::string& path, bool replace_existing);
+
+/// Throws UsageError when the output could destroy one of the inputs.
 void refuse_output_on_sources(const std::string& path, const std::vector<SourcePtr>& sources);
 
 /// Copies side files of a model folder into the stage, byte for byte. Throws FormatError for one
