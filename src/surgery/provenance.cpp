@@ -68,7 +68,8 @@ std::string to_json_text(const Provenance& provenance) {
   root["copied_tensors"] = provenance.copied_tensors;
   root["left_out"] = provenance.left_out;
   root["warnings"] = warnings_of(*provenance.compatibility);
-  return root.dump(2) + "\n";
+  // File names may hold any bytes; what is not UTF-8 is replaced.
+  return root.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 std::string config_with_dtype(const std::filesystem::path& folder, Dtype dtype) {

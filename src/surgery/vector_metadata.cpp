@@ -49,7 +49,8 @@ std::string encode(const VectorMetadata& metadata) {
   root["base_norms"] = metadata.base_norms;
   root["base_sample"] = encode(metadata.base_sample);
   root["left_out"] = metadata.left_out;
-  return root.dump();
+  // File names may hold any bytes; what is not UTF-8 is replaced.
+  return root.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 VectorMetadata decode_vector_metadata(const std::string& text, const std::string& file) {
