@@ -1,3 +1,7 @@
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "suture/analysis.h"
 #include "suture/error.h"
 
@@ -16,17 +20,22 @@ bool is_plain_model(const std::string& argument) {
 }
 
 // Two models are TUNED and BASE of one vector; anything else is a list of vectors.
-std::vector<std::string> vectors_named_by(const std::vector<std::string>& arguments) {
+std::vector<std::pair<std::string, VectorArgument>> vectors_named_by(
+    const std::vector<std::string>& arguments) {
   const bool two_models =
       arguments.size() == 2 && is_plain_model(arguments[0]) && is_plain_model(arguments[1]);
-  if (two_models) return {arguments[0] + " - " + arguments[1]};
-  return arguments;
+  if (two_models) {
+    const std::string name = arguments[0] + " - " + arguments[1];
+    return {{name, {name, arguments[0], arguments[1], 1}}};
+  }
+  std::vector<std::pair<std::string, VectorArgument>> vectors;
+  for (const std::string& text : arguments) vectors.emplace_back(text, parse_vector_argument(text));
+  return vectors;
 }
 
 std::vector<AnalyzedVector> open_vectors(const Arguments& arguments) {
   std::vector<AnalyzedVector> vectors;
-  for (const std::string& text : vectors_named_by(arguments.positional)) {
-    const VectorArgument argument = parse_vector_argument(text);
+  for (const auto& [text, argument] : vectors_named_by(arguments.positional)) {
     const TaskVector vector = argument.scale * open_vector(argument);
     arguments.only.require_matches(vector.names());
     vectors.push_back({text, vector.only(arguments.only), {}});
@@ -37,8 +46,8 @@ std::vector<AnalyzedVector> open_vectors(const Arguments& arguments) {
 
 int run(const Arguments& arguments) {
   const Analysis analysis = analyze(open_vectors(arguments), with_terminal(arguments));
-  if (!arguments.json.empty()) write_result(arguments.json, report::to_json(analysis));
-  if (!arguments.csv.empty()) write_result(arguments.csv, report::to_csv(analysis));
+  if (!arguments.json.empty()) write_result(arguments.json, ".json", report::to_json(analysis));
+  if (!arguments.csv.empty()) write_result(arguments.csv, ".csv", report::to_csv(analysis));
   const bool data_on_stdout = arguments.json == "-" || arguments.csv == "-";
   if (!data_on_stdout) write_stdout(report::to_text(analysis, text_style(arguments)));
   return kDone;

@@ -13,7 +13,8 @@ int run(const Arguments& arguments) {
     models.push_back(Checkpoint::open(location));
   say_warnings(arguments, models);
   const Compatibility compatibility = check(models, arguments.check);
-  if (!arguments.json.empty()) write_result(arguments.json, report::to_json(compatibility));
+  if (!arguments.json.empty())
+    write_result(arguments.json, ".json", report::to_json(compatibility));
   if (arguments.json != "-" && !arguments.quiet)
     write_stdout(report::to_text(compatibility, text_style(arguments)));
   return compatibility.fit() ? kDone : kAnswerIsNo;

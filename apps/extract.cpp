@@ -29,7 +29,9 @@ int run(const Arguments& arguments) {
   const ExtractReport report =
       extract(tuned, base, require_output(arguments), options_from(arguments));
   say_findings(arguments, report.compatibility);
-  if (!arguments.json.empty()) write_result(arguments.json, report::to_json(report));
+  if (!arguments.quiet && !arguments.dry_run && report.changed_elements == 0)
+    say("warning: the vector is zero: TUNED and BASE hold the same weights\n");
+  if (!arguments.json.empty()) write_result(arguments.json, ".json", report::to_json(report));
   if (!arguments.quiet) say(headline(arguments) + report::to_text(report));
   return kDone;
 }

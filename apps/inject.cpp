@@ -38,7 +38,7 @@ int run(const Arguments& arguments) {
   const InjectReport report =
       inject(target, sum_of_vectors(arguments), require_output(arguments), options_from(arguments));
   say_findings(arguments, report.compatibility);
-  if (!arguments.json.empty()) write_result(arguments.json, report::to_json(report));
+  if (!arguments.json.empty()) write_result(arguments.json, ".json", report::to_json(report));
   if (!arguments.quiet) say(headline(arguments) + report::to_text(report));
   return kDone;
 }

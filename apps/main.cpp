@@ -55,6 +55,7 @@ int dispatch(int argc, char** argv) {
   const Command& command = find_command(first);
   const auto arguments = parse_arguments(command.spec, argc - 1, argv + 1);
   if (!arguments) return write_stdout(help_text(command.spec)), kDone;
+  refuse_unwritable_reports(*arguments);
   return command.run(*arguments);
 }
 

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <filesystem>
 #include <functional>
+#include <system_error>
 #include <utility>
 
 #include <cxxopts.hpp>
@@ -208,6 +210,12 @@ std::pair<std::string, std::optional<double>> split_scale(const std::string& tex
   return {text.substr(0, at), parse_number(behind, "the scale behind @")};
 }
 
+// A folder may be called `a - b`: what is there is meant, whatever else it looks like.
+bool is_there(const std::string& path) {
+  std::error_code error;
+  return std::filesystem::exists(path, error);
+}
+
 std::string trimmed(const std::string& text) {
   const auto begin = text.find_first_not_of(' ');
   return begin == std::string::npos ? std::string()
@@ -277,11 +285,15 @@ std::optional<Arguments> parse_arguments(const CommandSpec& spec, int argc, char
 
 VectorArgument parse_vector_argument(const std::string& text) {
   VectorArgument argument;
-  auto [body, scale] = split_scale(trimmed(text));
+  auto [body, scale] = split_scale(text);
+  argument.scale = scale.value_or(1);
+  if (is_there(body)) {
+    argument.name = argument.minuend = body;
+    return argument;
+  }
   body = trimmed(body);
   if (body.size() > 2 && body.front() == '(' && body.back() == ')')
     body = trimmed(body.substr(1, body.size() - 2));
-  argument.scale = scale.value_or(1);
   argument.name = body;
   const std::size_t minus = body.find(" - ");
   argument.minuend = trimmed(body.substr(0, minus));

@@ -9,7 +9,9 @@
 #include <cstring>
 #include <filesystem>
 #include <sys/ioctl.h>
+#include <system_error>
 #include <unistd.h>
+#include <vector>
 
 #include "suture/error.h"
 
@@ -23,11 +25,11 @@ std::atomic<bool> cancelled{false};
 std::atomic<int> last_signal{0};
 
 void on_signal(int signal) {
-  if (cancelled.exchange(true)) {
+  if (last_signal.exchange(signal) != 0) {
     std::signal(signal, SIG_DFL);
     std::raise(signal);
   }
-  last_signal = signal;
+  cancelled = true;
 }
 
 bool speaks_utf8() {
@@ -70,6 +72,21 @@ class ProgressLine {
   Clock::time_point start_;
 };
 
+format::Existing may_replace(const std::filesystem::path& report, const std::string& extension) {
+  return report.extension() == extension ? format::Existing::kReplace : format::Existing::kRefuse;
+}
+
+void refuse_unwritable(const std::string& report, const std::string& extension,
+                       const std::vector<std::string>& inputs) {
+  if (report.empty() || report == "-") return;
+  for (const std::string& input : inputs) {
+    std::error_code error;
+    if (!input.empty() && std::filesystem::exists(input, error))
+      format::refuse_output_on_input(report, input);
+  }
+  format::refuse_unreplaceable(report, format::OutputKind::kFile, may_replace(report, extension));
+}
+
 }  // namespace
 
 void write_stdout(const std::string& text) {
@@ -88,19 +105,28 @@ void say(const std::string& text) {
   static_cast<void>(ignored);
 }
 
-void write_result(const std::string& destination, const std::string& text) {
+void write_result(const std::string& destination, const std::string& extension,
+                  const std::string& text) {
   if (destination == "-") return write_stdout(text);
-  const std::filesystem::path path(destination);
-  const std::string extension = path.extension().string();
-  const bool replaceable = extension == ".json" || extension == ".csv";
-  format::StagedOutput stage(path, format::OutputKind::kFile,
-                             replaceable ? format::Existing::kReplace : format::Existing::kRefuse);
+  format::StagedOutput stage(destination, format::OutputKind::kFile,
+                             may_replace(destination, extension));
   format::write_small_file(stage.path_of({}), text);
   stage.commit();
 }
 
 report::TextStyle text_style(const Arguments& arguments) {
   return {speaks_utf8() && !arguments.ascii, terminal_width()};
+}
+
+void refuse_unwritable_reports(const Arguments& arguments) {
+  if (arguments.json.empty() && arguments.csv.empty()) return;
+  std::vector<std::string> inputs{arguments.base};
+  for (const std::string& text : arguments.positional) {
+    const VectorArgument vector = parse_vector_argument(text);
+    inputs.insert(inputs.end(), {text, vector.minuend, vector.subtrahend});
+  }
+  refuse_unwritable(arguments.json, ".json", inputs);
+  refuse_unwritable(arguments.csv, ".csv", inputs);
 }
 
 RunOptions with_terminal(const Arguments& arguments) {
@@ -119,7 +145,10 @@ int cancelling_signal() { return last_signal; }
 void install_signal_handlers() {
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
+  // A broken pipe and a file over its limit are errors of the write, to be told and cleaned up
+  // after.
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
 }
 
 }  // namespace suture::apps

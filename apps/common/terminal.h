@@ -13,8 +13,14 @@ void write_stdout(const std::string& text);
 /// Writes talk to stderr; failures there are nobody's business.
 void say(const std::string& text);
 
-/// Writes a result to a file (replacing only a file of the same extension), or to stdout for `-`.
-void write_result(const std::string& destination, const std::string& text);
+/// Writes a result to a file, or to stdout for `-`. An existing file is replaced only if it ends in
+/// `extension`, as a result of this kind does.
+void write_result(const std::string& destination, const std::string& extension,
+                  const std::string& text);
+
+/// Throws UsageError when --json or --csv names a place where write_result would fail, or one of
+/// the inputs: to be told before the work.
+void refuse_unwritable_reports(const Arguments& arguments);
 
 /// What stdout can show: UTF-8 by locale, the width of the terminal or 80.
 report::TextStyle text_style(const Arguments& arguments);
