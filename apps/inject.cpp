@@ -6,6 +6,7 @@
 #include "common/terminal.h"
 #include "report/json_report.h"
 #include "report/text_report.h"
+#include "surgery/vector_metadata.h"
 
 namespace suture::apps {
 namespace {
@@ -34,6 +35,14 @@ TaskVector sum_of_vectors(const Arguments& arguments) {
 
 int run(const Arguments& arguments) {
   const Checkpoint target = Checkpoint::open(arguments.positional[0]);
+  // Its metadata would go on claiming what is then no longer true.
+  if (is_vector(target)) {
+    throw UsageError({target.location(),
+                      {},
+                      "a task vector, not a model",
+                      "the model to inject into",
+                      "name several vectors behind the target to add them up"});
+  }
   say_warnings(arguments, {target});
   const InjectReport report =
       inject(target, sum_of_vectors(arguments), require_output(arguments), options_from(arguments));

@@ -76,6 +76,17 @@ format::Existing may_replace(const std::filesystem::path& report, const std::str
   return report.extension() == extension ? format::Existing::kReplace : format::Existing::kRefuse;
 }
 
+std::filesystem::path place_of(const std::string& path) {
+  std::error_code error;
+  return std::filesystem::weakly_canonical(std::filesystem::absolute(path, error), error);
+}
+
+void refuse_one_place(const std::string& option, const std::string& path, const std::string& other,
+                      const std::string& other_path) {
+  if (path.empty() || other_path.empty() || place_of(path) != place_of(other_path)) return;
+  throw UsageError({path, {}, "named by both " + option + " and " + other, "two places", {}});
+}
+
 void refuse_unwritable(const std::string& report, const std::string& extension,
                        const std::vector<std::string>& inputs) {
   if (report.empty() || report == "-") return;
@@ -120,6 +131,8 @@ report::TextStyle text_style(const Arguments& arguments) {
 
 void refuse_unwritable_reports(const Arguments& arguments) {
   if (arguments.json.empty() && arguments.csv.empty()) return;
+  refuse_one_place("--json", arguments.json, "--csv", arguments.csv);
+  refuse_one_place("--json", arguments.json, "--output", arguments.output);
   std::vector<std::string> inputs{arguments.base};
   for (const std::string& text : arguments.positional) {
     const VectorArgument vector = parse_vector_argument(text);

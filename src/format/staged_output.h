@@ -14,8 +14,8 @@ enum class Existing { kRefuse, kReplace };
 /// What an output is: one file, or a folder of them.
 enum class OutputKind { kFile, kFolder };
 
-/// Throws UsageError when `destination` exists and may not be replaced (a folder is replaced only if
-/// it holds a model or a vector), or when the folder it should stand in does not exist.
+/// Throws UsageError when `destination` exists and may not be replaced (a folder is replaced only
+/// if it holds a model or a vector), or when the folder it should stand in does not exist.
 void refuse_unreplaceable(const std::filesystem::path& destination, OutputKind kind,
                           Existing existing);
 

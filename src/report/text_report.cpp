@@ -148,11 +148,15 @@ std::string to_text(const ExtractReport& report) {
   const double changed = report.elements > 0 ? static_cast<double>(report.changed_elements) /
                                                    static_cast<double>(report.elements)
                                              : 0;
-  std::string text = std::to_string(report.tensors) + " tensors, " +
-                     human_bytes(report.bytes_written) + "; norm " + human_number(report.norm);
-  if (report.base_norm > 0)
-    text += " (" + human_percent(report.norm / report.base_norm) + " of the base)";
-  text += "; " + human_percent(changed) + " of elements changed\n";
+  std::string text =
+      std::to_string(report.tensors) + " tensors, " + human_bytes(report.bytes_written);
+  // A dry run has measured nothing.
+  if (report.norm > 0 || report.base_norm > 0) text += "; norm " + human_number(report.norm);
+  if (report.base_norm > 0) {
+    text += " (" + human_percent(report.norm / report.base_norm) + " of the base); " +
+            human_percent(changed) + " of elements changed";
+  }
+  text += "\n";
   if (report.widened_tensors > 0)
     text += std::to_string(report.widened_tensors) +
             " tensors are stored as float64, so that base + vector is tuned to the bit\n";

@@ -15,6 +15,7 @@
 #include "support/model_family.h"
 #include "support/safetensors_builder.h"
 #include "support/thrown.h"
+#include "support/torch_archive_builder.h"
 
 namespace suture {
 namespace {
@@ -122,6 +123,27 @@ TEST_F(Inject, IntoAnotherVocabularyMatchesRowsByText) {
   EXPECT_TRUE(at::equal(rows.slice(0, 12), weights.at("model.embed_tokens.weight").slice(0, 12)));
   EXPECT_FALSE(
       at::equal(rows.slice(0, 0, 12), weights.at("model.embed_tokens.weight").slice(0, 0, 12)));
+}
+
+TEST_F(Inject, IntoAVectorIsRefused) {
+  EXPECT_TRUE(refuses({"inject", "v.safetensors", "v.safetensors", "-o", "new"},
+                      "a task vector, not a model"));
+}
+
+// Three files of one tensor of four floats; the target as torch.save writes it.
+TEST_F(Inject, IntoATorchFileWritesSafetensors) {
+  const std::vector<float> target{1, 2, 3, 4}, tuned{1, 2.5, 3, 4}, base{1, 2, 3, 4.5};
+  write_file(dir_ / "torch" / "pytorch_model.bin",
+             test::torch_archive(test::pickled::dict({{"w", test::pickled::four_floats()}}),
+                                 {{"0", test::bytes_of_values(target)}}));
+  test::SafetensorsBuilder().add("w", tuned).write(dir_ / "one" / "model.safetensors");
+  test::SafetensorsBuilder().add("w", base).write(dir_ / "two" / "model.safetensors");
+  ASSERT_TRUE(ended_with(
+      run({"inject", "torch", "one - two", "-o", "new", "--allow", "kinship", "--quiet"}), 0));
+  EXPECT_EQ(test::names_in(dir_ / "new"),
+            (std::vector<std::string>{"model.safetensors", "suture.json"}));
+  const at::Tensor expected = at::tensor({1.F, 2.5F, 3.F, 3.5F});
+  EXPECT_TRUE(at::equal(load((dir_ / "new").string()).at("w"), expected));
 }
 
 TEST_F(Inject, KeepsTheShardsOfTheTarget) {

@@ -163,6 +163,12 @@ TEST_F(Output, ReportsReplaceOnlyReports) {
   EXPECT_TRUE(nlohmann::json::parse(read_file(dir_ / "old.json")).at("fit").get<bool>());
 }
 
+TEST_F(Output, ReportAndOutputNeedPlacesOfTheirOwn) {
+  EXPECT_TRUE(refuses({"analyze", "v.safetensors", "--json", "-", "--csv", "-"}, "two places"));
+  EXPECT_TRUE(refuses({"analyze", "v.safetensors", "--json", "r", "--csv", "./r"}, "two places"));
+  EXPECT_TRUE(refuses(inject_to("new", {"--json", "./base/../new"}), "two places"));
+}
+
 // Told before the work, not after it.
 TEST_F(Output, ReportThatCannotBeWrittenStopsTheWork) {
   write_file(dir_ / "thesis.tex", "\\begin");
@@ -229,6 +235,7 @@ TEST_F(Output, DryRunWritesNothing) {
     const Outcome outcome = run(arguments);
     EXPECT_TRUE(ended_with(outcome, 0));
     EXPECT_TRUE(holds(outcome.err, "would write "));
+    EXPECT_EQ(outcome.err.find("norm"), std::string::npos) << outcome.err;
   }
   EXPECT_TRUE(same_tree(tree_of(dir_.path()), before));
 }
