@@ -112,7 +112,10 @@ TEST_F(Inject, TargetPlusItsDifferenceToTunedIsTuned) {
   for (const at::ScalarType dtype : {at::kBFloat16, at::kHalf, at::kFloat}) {
     test::TinyModel model;
     model.dtype = dtype;
-    const StateDict base = test::make_weights(model, 1), tuned = test::make_relative(base, 2, 0.03);
+    const StateDict base = test::make_weights(model, 1);
+    StateDict tuned = test::make_relative(base, 2, 0.03);
+    // 1e-30 - 1 is -1 in float32 and in float64: only the bytes themselves give it back.
+    tuned.set("model.norm.weight", at::full({16}, 1e-30).to(dtype));
     const std::string part = std::string(at::toString(dtype)) + "/";
     write_into(part, "base", base);
     write_into(part, "tuned", tuned);
@@ -180,6 +183,14 @@ TEST_F(Inject, WritesOneFileFromShards) {
   const Checkpoint out = open("out.safetensors");
   EXPECT_EQ(out.metadata().at("format"), "pt");
   EXPECT_TRUE(holds(out.metadata().at("suture_provenance"), "tuned"));
+}
+
+TEST_F(Inject, OneFileOfOneFileSaysHowItWasMadeToo) {
+  write_all();
+  run(0.5 * skill(), "out.safetensors");
+  EXPECT_TRUE(holds(open("out.safetensors").metadata().at("suture_provenance"), "0.5 * "));
+  run(0.0 * skill(), "same.safetensors");
+  EXPECT_EQ(read_file(dir_ / "same.safetensors"), read_file(dir_ / "target" / "model.safetensors"));
 }
 
 TEST_F(Inject, CopiesTheSideFilesAndNamesOtherWeights) {
