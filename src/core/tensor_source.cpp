@@ -52,6 +52,7 @@ class StateDictSource final : public TensorSource {
 
   void read(const TensorInfo& info, std::uint64_t begin, std::size_t bytes,
             void* out) const override {
+    if (bytes == 0) return;  // an empty tensor has no memory to point to
     const at::Tensor& tensor = tensors_[info.offset];
     if (tensor.is_cpu()) {
       std::memcpy(out, static_cast<const char*>(tensor.const_data_ptr()) + begin, bytes);

@@ -41,7 +41,7 @@ class ModelTrio : public testing::Test {
   }
 
   /// Sets one tensor in all three.
-  void set_in_all(const std::string& name, const at::Tensor& tensor) {
+  void set_in_all(const std::string& name, at::Tensor tensor) {
     for (StateDict* weights : {&base_, &tuned_, &target_}) weights->set(name, tensor);
   }
 

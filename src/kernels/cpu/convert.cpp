@@ -87,6 +87,11 @@ SUTURE_VECTORIZE void narrow_to_odd(const double* values, float* out, std::size_
   for (std::size_t i = 0; i < count; ++i) out[i] = double_to_float_odd(values[i]);
 }
 
+// memcpy may not be given null, which is what an empty tensor has.
+void copy(const void* from, void* to, std::size_t bytes) {
+  if (bytes > 0) std::memcpy(to, from, bytes);
+}
+
 // Applies `convert(first, count)` chunk by chunk, so that the float in between stays in cache.
 template <typename Convert>
 void in_chunks(std::size_t count, Convert convert) {
@@ -104,13 +109,13 @@ void widen(Dtype dtype, const void* source, float* out, std::size_t count) {
     case Dtype::kF16:
       return widen_f16(static_cast<const std::uint16_t*>(source), out, count);
     default:
-      std::memcpy(out, source, count * sizeof(float));
+      copy(source, out, count * sizeof(float));
   }
 }
 
 void widen(Dtype dtype, const void* source, double* out, std::size_t count) {
   if (dtype == Dtype::kF64) {
-    std::memcpy(out, source, count * sizeof(double));
+    copy(source, out, count * sizeof(double));
     return;
   }
   if (dtype == Dtype::kF32) return widen_float(static_cast<const float*>(source), out, count);
@@ -130,13 +135,13 @@ void narrow(Dtype dtype, const float* values, void* out, std::size_t count) {
     case Dtype::kF64:
       return widen_float(values, static_cast<double*>(out), count);
     default:
-      std::memcpy(out, values, count * sizeof(float));
+      copy(values, out, count * sizeof(float));
   }
 }
 
 void narrow(Dtype dtype, const double* values, void* out, std::size_t count) {
   if (dtype == Dtype::kF64) {
-    std::memcpy(out, values, count * sizeof(double));
+    copy(values, out, count * sizeof(double));
     return;
   }
   if (dtype == Dtype::kF32) return narrow_to_float(values, static_cast<float*>(out), count);
