@@ -70,7 +70,10 @@ class RunningProgram {
     return false;
   }
 
-  void send(int signal) const { ::kill(child_, signal); }
+  /// Sends a signal; nothing once the program has ended.
+  void send(int signal) const {
+    if (child_ > 0) ::kill(child_, signal);
+  }
 
   /// Waits for the end.
   Outcome wait() {
