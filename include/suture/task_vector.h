@@ -42,8 +42,8 @@ class TaskVector {
   /// The zero vector: no terms.
   TaskVector();
 
-  /// Opens a vector that `save` or `suture extract` wrote. Throws FormatError when the file is a
-  /// model, or a vector of a newer format.
+  /// Opens a vector that `save` or `suture extract` wrote. Throws UsageError when the file is a
+  /// model, FormatError when it is damaged or a vector of a newer format.
   static TaskVector open(const std::string& location);
 
   /// `tuned - base`. Throws CompatibilityError listing every tensor that only one of them has or
@@ -95,11 +95,18 @@ class TaskVector {
 
   /// One tensor of the vector, or all of them, as float32 (float64 where computed so) on `device`.
   at::Tensor materialize(std::string_view name, at::Device device = at::kCPU) const;
+  at::Tensor materialize(const std::string& name, at::Device device = at::kCPU) const {
+    return materialize(std::string_view(name), device);  // a string is a device, too
+  }
+  at::Tensor materialize(const char* name, at::Device device = at::kCPU) const {
+    return materialize(std::string_view(name), device);
+  }
   StateDict materialize(at::Device device = at::kCPU, const RunOptions& options = {}) const;
 
   /// weights <- round(weights + scale * vector), in place, tensor by tensor on the device where it
-  /// lives. The bytes are those that inject would write; tensors that share memory (a tied head)
-  /// are changed once. A cancelled run leaves some tensors changed and others not. Throws
+  /// lives. Each element is computed as inject does; only where inject sees that `TARGET + (TUNED - TARGET)`
+  /// is TUNED and copies it may a float32 element differ in its last bit. Tensors that share memory
+  /// (a tied head) are changed once. A cancelled run leaves some tensors changed and others not. Throws
   /// CompatibilityError, before anything has changed, when the vector has a tensor that `weights`
   /// lacks or whose shape differs.
   void apply_to(StateDict& weights, double scale = 1, const RunOptions& options = {}) const;

@@ -56,7 +56,7 @@ bool is_replaceable_folder(const fs::path& folder) {
   bool is_empty = true;
   for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
     const fs::path name = at->path().filename();
-    if (name == "config.json" || name == "suture.json" || looks_like_weights(name)) return true;
+    if (name == "suture.json" || looks_like_weights(name)) return true;
     is_empty = false;
   }
   return is_empty && !error;

@@ -1,6 +1,7 @@
 #include "suture/compatibility.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <memory>
 #include <unordered_map>
@@ -370,6 +371,11 @@ void Comparison::compare_kinship() {
   if (reference_.sample.empty() || other_.sample.empty()) return;
   const Kinship kinship = kinship_of(other_.sample, reference_.sample);
   if (kinship.compared == 0) return;
+  if (!std::isfinite(kinship.relative_distance)) {
+    return report(Severity::kWarning, "kinship",
+                  "every sampled weight of " + reference_.name + " is zero",
+                  "nothing shows whether " + other_.name + " comes from the same start", "");
+  }
   result_.kinship.push_back(
       {other_.name, reference_.name, kinship.relative_distance, kinship.cosine});
   const std::string distance = other_.name + " is " + percent(kinship.relative_distance) +
@@ -426,7 +432,7 @@ void add_kinship_among_others(const std::vector<Participant>& participants, Comp
   for (std::size_t i = 1; i < participants.size(); ++i) {
     for (std::size_t j = i + 1; j < participants.size(); ++j) {
       const Kinship kinship = kinship_of(participants[j].sample, participants[i].sample);
-      if (kinship.compared == 0) continue;
+      if (kinship.compared == 0 || !std::isfinite(kinship.relative_distance)) continue;
       result.kinship.push_back(
           {participants[j].name, participants[i].name, kinship.relative_distance, kinship.cosine});
     }

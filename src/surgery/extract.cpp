@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <optional>
 #include <utility>
@@ -128,16 +129,21 @@ std::vector<Segment> Extraction::segments_of(const TensorInfo& tensor, const Ten
   return segments_by_row(whole, tensor.shape[1], runs);
 }
 
+// f64 where some rows are computed so, else f32.
+Dtype natural_dtype(const OutputTensor& output) {
+  return std::any_of(output.segments.begin(), output.segments.end(),
+                     [](const Segment& segment) { return sum_dtype(segment.terms) == Dtype::kF64; })
+             ? Dtype::kF64
+             : Dtype::kF32;
+}
+
 void Extraction::choose_dtypes(const DonorSurvey& survey) {
   for (std::size_t i = 0; i < outputs_.size(); ++i) {
     const SurveyedTensor& found = survey.tensors[i];
     TensorInfo& info = outputs_[i].info;
     // A widening that would not help is not made.
     const bool widen = found.inexact_in_double < found.inexact_in_float;
-    const Dtype natural = sum_dtype(outputs_[i].segments.front().terms) == Dtype::kF64 || widen
-                              ? Dtype::kF64
-                              : Dtype::kF32;
-    info.dtype = options_.dtype.value_or(natural);
+    info.dtype = options_.dtype.value_or(widen ? Dtype::kF64 : natural_dtype(outputs_[i]));
     info.bytes = info.elements * static_cast<std::uint64_t>(bytes_of(info.dtype));
     report_.widened_tensors += !options_.dtype && widen;
     report_.inexact_elements += options_.dtype && *options_.dtype != Dtype::kF64

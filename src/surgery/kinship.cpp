@@ -104,7 +104,7 @@ Kinship kinship_of(const WeightSample& a, const WeightSample& b) {
     }
     ++i, ++j;
   }
-  kinship.relative_distance = squares_b > 0 ? std::sqrt(distance / squares_b) : 0;
+  if (distance > 0) kinship.relative_distance = std::sqrt(distance / squares_b);
   kinship.cosine = squares_a * squares_b > 0 ? dot / std::sqrt(squares_a * squares_b) : 0;
   return kinship;
 }

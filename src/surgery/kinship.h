@@ -24,7 +24,8 @@ WeightSample sample_weights(const TensorSource& source);
 
 /// How far two models are from each other, on the tensors that both samples hold.
 struct Kinship {
-  double relative_distance = 0;  ///< |a - b| / |b|: about 1.4 for strangers, far below 1 for kin.
+  double relative_distance = 0;  ///< |a - b| / |b|: about 1.4 for strangers, far below 1 for kin;
+                                 ///< infinite where only b is zero.
   double cosine = 0;
   std::size_t compared = 0;  ///< Weights that went into it.
 };

@@ -158,7 +158,10 @@ TaskVector operator-(const TaskVector& a) { return -1.0 * a; }
 TaskVector operator*(double scale, const TaskVector& a) {
   require_finite(scale);
   auto form = std::make_shared<TaskVector::Form>(a.form());
-  for (Term& term : form->terms) term.coefficient *= scale;
+  for (Term& term : form->terms) {
+    term.coefficient *= scale;
+    require_finite(term.coefficient);
+  }
   return TaskVector(std::move(form));
 }
 

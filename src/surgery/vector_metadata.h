@@ -38,7 +38,7 @@ VectorMetadata decode_vector_metadata(const std::string& text, const std::string
 /// True when the checkpoint is a stored vector.
 bool is_vector(const Checkpoint& checkpoint);
 
-/// Its metadata. Throws FormatError when it is a model.
+/// Its metadata. Throws UsageError when it is a model, FormatError when the metadata is damaged.
 VectorMetadata require_vector(const Checkpoint& checkpoint);
 
 }  // namespace suture

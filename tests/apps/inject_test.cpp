@@ -140,7 +140,7 @@ TEST_F(Inject, IntoATorchFileWritesSafetensors) {
   test::SafetensorsBuilder().add("w", base).write(dir_ / "two" / "model.safetensors");
   ASSERT_TRUE(ended_with(
       run({"inject", "torch", "one - two", "-o", "new", "--allow", "kinship", "--quiet"}), 0));
-  EXPECT_EQ(test::names_in(dir_ / "new"),
+  EXPECT_EQ(test::entries_of(dir_ / "new"),
             (std::vector<std::string>{"model.safetensors", "suture.json"}));
   const at::Tensor expected = at::tensor({1.F, 2.5F, 3.F, 3.5F});
   EXPECT_TRUE(at::equal(load((dir_ / "new").string()).at("w"), expected));
@@ -151,7 +151,7 @@ TEST_F(Inject, KeepsTheShardsOfTheTarget) {
   ASSERT_TRUE(ended_with(run({"inject", "sharded", "v.safetensors", "-o", "new", "-q"}), 0));
   ASSERT_TRUE(ended_with(run({"inject", "target", "v.safetensors", "-o", "one", "-q"}), 0));
   auto names = [&](const std::string& folder) {
-    auto found = test::names_in(dir_ / folder);
+    auto found = test::entries_of(dir_ / folder);
     found.erase(std::remove(found.begin(), found.end(), "suture.json"), found.end());
     return found;
   };

@@ -98,7 +98,7 @@ class IoFaults : public testing::Test {
                                     const Tree& old) const {
     std::vector<std::string> allowed = inputs_;
     allowed.push_back(output);
-    for (const std::string& name : test::names_in(work())) {
+    for (const std::string& name : test::entries_of(work())) {
       if (std::find(allowed.begin(), allowed.end(), name) == allowed.end())
         return testing::AssertionFailure() << name << " was left behind";
     }

@@ -331,7 +331,7 @@ TEST_F(Output, OnAFullDiskIsRefused) {
     GTEST_SKIP() << "nothing can be mounted here";
   EXPECT_TRUE(refuses(extract_to("disk/v.safetensors"), "free"));
   EXPECT_TRUE(refuses(inject_to("disk/new"), "free"));
-  EXPECT_EQ(test::names_in(disk).size(), 0u);
+  EXPECT_EQ(test::entries_of(disk).size(), 0u);
   ::umount(disk.c_str());
 }
 
@@ -344,7 +344,7 @@ TEST_F(Output, OnADiskThatFillsUpIsRefused) {
   if (::mount("none", disk.c_str(), "tmpfs", 0, "size=64k") != 0)
     GTEST_SKIP() << "nothing can be mounted here";
   EXPECT_TRUE(refuses(inject_to("disk/new"), "merges.txt"));
-  EXPECT_EQ(test::names_in(disk).size(), 0u);
+  EXPECT_EQ(test::entries_of(disk).size(), 0u);
   ::umount(disk.c_str());
 }
 

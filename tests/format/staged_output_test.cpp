@@ -174,12 +174,12 @@ TEST(StagedFolder, LeavesNothingWithoutCommit) {
 
 TEST(StagedFolder, ReplacesTheWholeFolder) {
   const TempDir dir;
-  write_file(dir / "out/config.json", "{}");
+  write_file(dir / "out/model.safetensors", "{}");
   write_file(dir / "out/old", "old");
   {
     StagedOutput output(dir / "out", OutputKind::kFolder, Existing::kReplace);
     write_small_file(output.path_of("new"), "new");
-    EXPECT_EQ(listing(dir / "out"), "config.json old ");
+    EXPECT_EQ(listing(dir / "out"), "model.safetensors old ");
     output.commit();
   }
   EXPECT_EQ(listing(dir / "out"), "new ");
@@ -188,12 +188,12 @@ TEST(StagedFolder, ReplacesTheWholeFolder) {
 
 TEST(StagedFolder, KeepsTheOldOneWithoutCommit) {
   const TempDir dir;
-  write_file(dir / "out/config.json", "{}");
+  write_file(dir / "out/model.safetensors", "{}");
   {
     StagedOutput output(dir / "out", OutputKind::kFolder, Existing::kReplace);
     write_small_file(output.path_of("new"), "new");
   }
-  EXPECT_EQ(listing(dir / "out"), "config.json ");
+  EXPECT_EQ(listing(dir / "out"), "model.safetensors ");
   EXPECT_EQ(listing(dir.path()), "out ");
 }
 
@@ -275,7 +275,7 @@ TEST(StagedOutputRefuses, ToReplaceALink) {
 
 TEST(StagedOutputRefuses, ToReplaceAFolderByAFile) {
   const TempDir dir;
-  write_file(dir / "out/config.json", "{}");
+  write_file(dir / "out/model.safetensors", "{}");
   EXPECT_TRUE(holds(refusal(dir / "out", OutputKind::kFile, Existing::kReplace),
                     "the output is a folder, not a file"));
 }
@@ -297,14 +297,15 @@ TEST(StagedOutputRefuses, ToReplaceADevice) {
 TEST(StagedOutputRefuses, ToReplaceAFolderThatHoldsNoModel) {
   const TempDir dir;
   write_file(dir / "out/thesis.tex", "years of work");
+  write_file(dir / "out/config.json", "{}");  // many programs have one
   EXPECT_TRUE(holds(refusal(dir / "out", OutputKind::kFolder, Existing::kReplace),
                     "a folder without a model in it"));
-  EXPECT_EQ(listing(dir / "out"), "thesis.tex ");
+  EXPECT_EQ(listing(dir / "out"), "config.json thesis.tex ");
 }
 
 TEST(StagedOutputRefuses, ToReplaceTheCurrentFolder) {
   const TempDir dir;
-  write_file(dir / "out/config.json", "{}");
+  write_file(dir / "out/model.safetensors", "{}");
   fs::create_directory(dir / "out/inner");
   const fs::path before = fs::current_path();
   for (const char* folder : {"out", "out/inner"}) {
@@ -317,7 +318,7 @@ TEST(StagedOutputRefuses, ToReplaceTheCurrentFolder) {
 
 TEST(StagedFolder, ReplacesModelsVectorsAndEmptyFolders) {
   for (const char* file :
-       {"config.json", "suture.json", "model.safetensors", "x.bin", "x.pt", ""}) {
+       {"suture.json", "model.safetensors", "x.bin", "x.pt", ""}) {
     const TempDir dir;
     fs::create_directory(dir / "out");
     if (*file != '\0') write_file(dir / "out" / file, "");

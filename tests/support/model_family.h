@@ -6,48 +6,12 @@
 #include <string>
 #include <vector>
 
+#include "support/folder_tree.h"
 #include "support/run_program.h"
 #include "support/temp_dir.h"
 #include "support/tiny_model.h"
 
 namespace suture::test {
-
-/// What stands in a folder, hidden names too, sorted.
-inline std::vector<std::string> names_in(const std::filesystem::path& folder) {
-  std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(folder))
-    names.push_back(entry.path().filename().string());
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
-/// Every regular file below `folder` with its bytes; a file by itself has the name "".
-inline std::map<std::string, std::string> tree_of(const std::filesystem::path& path) {
-  namespace fs = std::filesystem;
-  std::map<std::string, std::string> files;
-  if (fs::is_regular_file(path)) files[""] = read_file(path);
-  if (!fs::is_directory(path)) return files;
-  for (const auto& entry : fs::recursive_directory_iterator(path)) {
-    files[fs::relative(entry.path(), path).string()] =
-        entry.is_regular_file() ? read_file(entry.path()) : std::string();
-  }
-  return files;
-}
-
-/// Succeeds when two trees hold the same files with the same bytes; names those that differ.
-inline testing::AssertionResult same_tree(const std::map<std::string, std::string>& a,
-                                          const std::map<std::string, std::string>& b) {
-  std::string differing;
-  for (const auto* from : {&a, &b}) {
-    for (const auto& [name, bytes] : *from) {
-      const auto left = a.find(name), right = b.find(name);
-      if (left == a.end() || right == b.end() || left->second != right->second)
-        differing += " '" + name + "'";
-    }
-  }
-  return differing.empty() ? testing::AssertionSuccess()
-                           : testing::AssertionFailure() << "other files:" << differing;
-}
 
 /// A folder with three relatives, `base`, `tuned` and `target`, in which the program is run.
 class ModelFamily : public testing::Test {
@@ -57,7 +21,7 @@ class ModelFamily : public testing::Test {
     write_model(dir_ / "base", model_, base_);
     write_model(dir_ / "tuned", model_, make_relative(base_, 2));
     write_model(dir_ / "target", model_, make_relative(base_, 3));
-    start_ = names_in(dir_.path());
+    start_ = entries_of(dir_.path());
   }
 
   static TinyModel small() {
@@ -77,11 +41,11 @@ class ModelFamily : public testing::Test {
     for (const auto& [tensor_name, tensor] : make_relative(near, seed))
       weights.set(tensor_name, tensor.to(model.dtype));
     write_model(dir_ / name, model, weights);
-    start_ = names_in(dir_.path());
+    start_ = entries_of(dir_.path());
   }
 
   /// Takes what stands in the folder now as what must be left after a refusal.
-  void begin_here() { start_ = names_in(dir_.path()); }
+  void begin_here() { start_ = entries_of(dir_.path()); }
 
   Invocation invocation(std::vector<std::string> arguments) const {
     Invocation made;
@@ -97,7 +61,7 @@ class ModelFamily : public testing::Test {
   void make(std::vector<std::string> arguments) {
     const Outcome outcome = run(std::move(arguments));
     if (outcome.status != 0) throw std::runtime_error("cannot prepare: " + outcome.err);
-    start_ = names_in(dir_.path());
+    start_ = entries_of(dir_.path());
   }
   void make_vector(const std::string& name = "v.safetensors") {
     make({"extract", "tuned", "base", "-o", name, "--quiet"});
@@ -105,7 +69,7 @@ class ModelFamily : public testing::Test {
 
   /// Nothing has come or gone in the folder since the models were written.
   testing::AssertionResult nothing_left_behind() const {
-    const std::vector<std::string> now = names_in(dir_.path());
+    const std::vector<std::string> now = entries_of(dir_.path());
     if (now == start_) return testing::AssertionSuccess();
     auto failure = testing::AssertionFailure() << "the folder holds";
     for (const std::string& name : now) failure << " " << name;

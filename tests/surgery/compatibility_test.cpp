@@ -332,6 +332,16 @@ TEST_F(Check, TheSameModelTwiceIsANote) {
   EXPECT_TRUE(holds(expect_only(run("a", "a"), "kinship", Severity::kNote), "no difference found"));
 }
 
+TEST_F(Check, AReferenceOfZerosShowsNoKinship) {
+  StateDict zeros;
+  for (const auto& [name, tensor] : test::make_weights(model_, 1))
+    zeros.set(name, at::zeros_like(tensor));
+  add("zero", model_, zeros);
+  const Compatibility found = run("zero", "a");
+  EXPECT_TRUE(holds(expect_only(found, "kinship", Severity::kWarning), "zero"));
+  EXPECT_TRUE(found.kinship.empty());
+}
+
 TEST_F(Check, TellsEveryDifferenceAtOnceWithBlockersFirst) {
   test::TinyModel model = model_;
   model.config["architectures"] = "[\"LlamaForCausalLM\"]";

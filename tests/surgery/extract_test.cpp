@@ -109,6 +109,21 @@ TEST_F(Extract, SplitsALargeVector) {
   EXPECT_TRUE(same_bits(load(path("v")), load(path("whole.safetensors"))));
 }
 
+TEST_F(Extract, StoresMatchedRowsInTheDtypeOfTheirDonors) {
+  test::TinyModel wide;
+  wide.dtype = at::kDouble;
+  make(wide);
+  write_all();
+  std::string other = test::tokenizer_json(model_.vocab);  // its first row has no partner
+  test::write_file(dir_ / "tuned" / "tokenizer.json", other.replace(other.find("t0"), 2, "x0"));
+  ExtractOptions options;
+  options.check.vocabulary = VocabularyPolicy::kCommon;
+  run("v.safetensors", options);
+  const at::Tensor rows = load(path("v.safetensors")).at("model.embed_tokens.weight");
+  EXPECT_EQ(rows.scalar_type(), at::kDouble);
+  EXPECT_EQ(rows[0].count_nonzero().item<std::int64_t>(), 0);
+}
+
 TEST_F(Extract, SaysWhereTheVectorComesFrom) {
   write_all();
   run("v.safetensors");

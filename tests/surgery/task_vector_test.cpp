@@ -60,8 +60,15 @@ StateDict changed(const StateDict& weights, Change change) {
 TEST(TaskVector, MaterialisesAsTheFloat32Difference) {
   EXPECT_TRUE(same_bits(skill().materialize(), by_torch(tuned(), base())));
   const std::string name = "model.layers.1.mlp.up_proj.weight";
-  EXPECT_TRUE(
-      same_bits(skill().materialize(std::string_view(name)), by_torch(tuned(), base()).at(name)));
+  const at::Tensor expected = by_torch(tuned(), base()).at(name);
+  EXPECT_TRUE(same_bits(skill().materialize(std::string_view(name)), expected));
+  EXPECT_TRUE(same_bits(skill().materialize(name), expected));
+  EXPECT_TRUE(same_bits(skill().materialize(name.c_str()), expected));
+}
+
+TEST(TaskVector, RefusesScalesWhoseProductIsNotFinite) {
+  const TaskVector large = 1e200 * skill();
+  EXPECT_TRUE(holds(thrown_by<UsageError>([&] { (void)(1e200 * large); }), "inf"));
 }
 
 TEST(TaskVector, MaterialisesInFloat64WhereAnOperandIs) {
