@@ -53,6 +53,56 @@ BENCHMARK_CAPTURE(add_difference_to_target, f16, Dtype::kF16);
 BENCHMARK_CAPTURE(add_difference_to_target, f32, Dtype::kF32);
 BENCHMARK_CAPTURE(add_difference_to_target, f64, Dtype::kF64);
 
+void add_and_measure_change(benchmark::State& state, Dtype dtype) {
+  const auto target = stored(dtype, 1), tuned = stored(dtype, 2), base = stored(dtype, 3);
+  std::vector<char> out(kCount * 8);
+  const TermTile term{{tuned.data(), dtype}, {base.data(), dtype}, 0.8};
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(
+        add_to_target_measured({target.data(), dtype}, {&term, 1}, dtype, out.data(), kCount));
+  }
+  count_bytes(state, 4 * static_cast<std::size_t>(suture::bytes_of(dtype)));
+}
+BENCHMARK_CAPTURE(add_and_measure_change, bf16, Dtype::kBF16);
+BENCHMARK_CAPTURE(add_and_measure_change, f16, Dtype::kF16);
+BENCHMARK_CAPTURE(add_and_measure_change, f32, Dtype::kF32);
+BENCHMARK_CAPTURE(add_and_measure_change, f64, Dtype::kF64);
+
+void add_stochastically(benchmark::State& state, Dtype dtype) {
+  const auto target = stored(dtype, 1), tuned = stored(dtype, 2), base = stored(dtype, 3);
+  std::vector<char> out(kCount * 8);
+  const TermTile term{{tuned.data(), dtype}, {base.data(), dtype}, 0.8};
+  for (auto _ : state) {
+    add_to_target({target.data(), dtype}, {&term, 1}, dtype, out.data(), kCount, {true, 7, 0});
+    benchmark::ClobberMemory();
+  }
+  count_bytes(state, 4 * static_cast<std::size_t>(suture::bytes_of(dtype)));
+}
+BENCHMARK_CAPTURE(add_stochastically, bf16, Dtype::kBF16);
+BENCHMARK_CAPTURE(add_stochastically, f16, Dtype::kF16);
+
+void subtract(benchmark::State& state, Dtype dtype) {
+  const auto tuned = stored(dtype, 2), base = stored(dtype, 3);
+  std::vector<float> out(kCount);
+  const TermTile term{{tuned.data(), dtype}, {base.data(), dtype}, 1};
+  for (auto _ : state) {
+    sum_of_terms({&term, 1}, out.data(), kCount);
+    benchmark::ClobberMemory();
+  }
+  count_bytes(state, 2 * static_cast<std::size_t>(suture::bytes_of(dtype)) + sizeof(float));
+}
+BENCHMARK_CAPTURE(subtract, bf16, Dtype::kBF16);
+BENCHMARK_CAPTURE(subtract, f16, Dtype::kF16);
+
+void square(benchmark::State& state, Dtype dtype) {
+  const auto values = stored(dtype, 2);
+  for (auto _ : state)
+    benchmark::DoNotOptimize(sum_of_squares(StoredTile{values.data(), dtype}, kCount));
+  count_bytes(state, static_cast<std::size_t>(suture::bytes_of(dtype)));
+}
+BENCHMARK_CAPTURE(square, bf16, Dtype::kBF16);
+BENCHMARK_CAPTURE(square, f16, Dtype::kF16);
+
 void measure_one(benchmark::State& state) {
   const auto values = random_values(1);
   for (auto _ : state) benchmark::DoNotOptimize(measure_values(values.data(), kCount));

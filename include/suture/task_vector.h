@@ -104,11 +104,11 @@ class TaskVector {
   StateDict materialize(at::Device device = at::kCPU, const RunOptions& options = {}) const;
 
   /// weights <- round(weights + scale * vector), in place, tensor by tensor on the device where it
-  /// lives. Each element is computed as inject does; only where inject sees that `TARGET + (TUNED - TARGET)`
-  /// is TUNED and copies it may a float32 element differ in its last bit. Tensors that share memory
-  /// (a tied head) are changed once. A cancelled run leaves some tensors changed and others not. Throws
-  /// CompatibilityError, before anything has changed, when the vector has a tensor that `weights`
-  /// lacks or whose shape differs.
+  /// lives. Each element is computed as inject does; only where inject sees that `TARGET + (TUNED -
+  /// TARGET)` is TUNED and copies it may a float32 element differ in its last bit. Tensors that
+  /// share memory (a tied head) are changed once. A cancelled run leaves some tensors changed and
+  /// others not. Throws CompatibilityError, before anything has changed, when the vector has a
+  /// tensor that `weights` lacks or whose shape differs.
   void apply_to(StateDict& weights, double scale = 1, const RunOptions& options = {}) const;
 
   struct Form;

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/linear_form.h"
+
 namespace suture::kernels {
 
 /// Elements per statistics tile. Sums run inside a tile, tiles are combined in index order, so a
@@ -46,7 +48,9 @@ ValueStatistics measure_values(const double* values, std::size_t count);
 PairStatistics measure_pair(const float* first, const float* second, std::size_t count);
 PairStatistics measure_pair(const double* first, const double* second, std::size_t count);
 
-/// Sum of squares of up to one tile: the part of `measure_values` that a base model needs.
+/// Sum of squares of up to one tile: the part of `measure_values` that a base model needs. Stored
+/// elements give the same as their floats or doubles.
+double sum_of_squares(StoredTile values, std::size_t count);
 double sum_of_squares(const float* values, std::size_t count);
 double sum_of_squares(const double* values, std::size_t count);
 

@@ -317,8 +317,7 @@ TEST(StagedOutputRefuses, ToReplaceTheCurrentFolder) {
 }
 
 TEST(StagedFolder, ReplacesModelsVectorsAndEmptyFolders) {
-  for (const char* file :
-       {"suture.json", "model.safetensors", "x.bin", "x.pt", ""}) {
+  for (const char* file : {"suture.json", "model.safetensors", "x.bin", "x.pt", ""}) {
     const TempDir dir;
     fs::create_directory(dir / "out");
     if (*file != '\0') write_file(dir / "out" / file, "");

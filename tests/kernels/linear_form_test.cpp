@@ -272,5 +272,184 @@ TEST(SumOfTerms, EqualsTheReference) {
   }
 }
 
+// --- What rounding made of the change
+// --------------------------------------------------------------
+
+// The contract once more, one element at a time, lane by lane.
+template <typename T>
+ChangeSums reference_change(const StoredTile& target, std::span<const TermTile> terms, Dtype out,
+                            const void* made, std::size_t count) {
+  double wanted_lanes[16] = {}, realised_lanes[16] = {}, dot_lanes[16] = {};
+  ChangeSums sums;
+  for (std::size_t i = 0; i < count; ++i) {
+    volatile T wanted = 0;
+    for (std::size_t t = 0; t < terms.size(); ++t)
+      wanted = t == 0 ? term_value<T>(terms[t], i) : wanted + term_value<T>(terms[t], i);
+    const T realised = value_of<T>({made, out}, i) - value_of<T>(target, i);
+    if (!std::isfinite(wanted) || !std::isfinite(realised)) continue;
+    const double w = wanted, r = realised;
+    sums.changed += realised != 0;
+    wanted_lanes[i % 16] += w * w;
+    realised_lanes[i % 16] += r * r;
+    dot_lanes[i % 16] += w * r;
+  }
+  for (int lane = 0; lane < 16; ++lane) {
+    sums.wanted_squares += wanted_lanes[lane];
+    sums.realised_squares += realised_lanes[lane];
+    sums.dot += dot_lanes[lane];
+  }
+  return sums;
+}
+
+void expect_change(const Operand& target, const std::vector<TermTile>& terms, Dtype out,
+                   std::size_t count) {
+  std::string plain(count * 8, '\0'), measured = plain;
+  add_to_target(target.tile(), terms, out, plain.data(), count);
+  const ChangeSums found =
+      add_to_target_measured(target.tile(), terms, out, measured.data(), count);
+  EXPECT_EQ(measured, plain) << "measuring changes the result";
+  const ChangeSums expected =
+      computes_in_double(terms, target.dtype)
+          ? reference_change<double>(target.tile(), terms, out, plain.data(), count)
+          : reference_change<float>(target.tile(), terms, out, plain.data(), count);
+  const std::string where = std::string(name_of(target.dtype)) + " to " +
+                            std::string(name_of(out)) + ", " + std::to_string(count);
+  EXPECT_EQ(found.changed, expected.changed) << where;
+  EXPECT_EQ(found.wanted_squares, expected.wanted_squares) << where;
+  EXPECT_EQ(found.realised_squares, expected.realised_squares) << where;
+  EXPECT_EQ(found.dot, expected.dot) << where;
+}
+
+TEST(AddToTargetMeasured, EqualsTheReferenceForEveryCombinationOfDtypes) {
+  constexpr std::size_t kCount = 1553;
+  for (const Dtype target_dtype : kComputableDtypes) {
+    const Operand target = random_operand(target_dtype, kCount, 21);
+    for (const Dtype dtype : kComputableDtypes) {
+      const Operand a = random_operand(dtype, kCount, 22), b = random_operand(dtype, kCount, 23);
+      for (const Dtype out : kComputableDtypes) {
+        expect_change(target, {{a.tile(), b.tile(), 0.3}}, out, kCount);
+        expect_change(target, {{a.tile(), {}, 1}, {b.tile(), {}, -0.5}}, out, kCount);
+      }
+    }
+  }
+}
+
+TEST(AddToTargetMeasured, EqualsTheReferenceForEveryLength) {
+  for (const std::size_t count : {0, 1, 15, 16, 17, 511, 512, 513, 65'536}) {
+    const Operand target = random_operand(Dtype::kBF16, count, 24),
+                  a = random_operand(Dtype::kBF16, count, 25);
+    expect_change(target, {{a.tile(), {}, 0.3}}, Dtype::kBF16, count);
+    expect_change(target, {}, Dtype::kBF16, count);
+  }
+}
+
+TEST(AddToTargetMeasured, OfAnExactSumIsWhatWasWanted) {
+  const std::vector<double> weights(1000, 1), steps(1000, 0.25);
+  const Operand target{Dtype::kBF16, stored_values(Dtype::kBF16, weights)};
+  const Operand step{Dtype::kBF16, stored_values(Dtype::kBF16, steps)};
+  std::string out(2000, '\0');
+  const TermTile term{step.tile(), {}, 1};
+  const ChangeSums found =
+      add_to_target_measured(target.tile(), {&term, 1}, Dtype::kBF16, out.data(), 1000);
+  EXPECT_EQ(found.changed, 1000u);
+  EXPECT_EQ(found.wanted_squares, 62.5);
+  EXPECT_EQ(found.realised_squares, 62.5);
+  EXPECT_EQ(found.dot, 62.5);
+}
+
+// --- Stochastic rounding
+// -----------------------------------------------------------------------------
+
+std::string rounded_stochastically(const Operand& target, const TermTile& term, Dtype out,
+                                   std::size_t count, std::uint64_t key,
+                                   std::uint64_t first_element = 0) {
+  std::string made(count * static_cast<std::size_t>(bytes_of(out)), '\0');
+  add_to_target(target.tile(), {&term, 1}, out, made.data(), count, {true, key, first_element});
+  return made;
+}
+
+TEST(StochasticRounding, GivesOneOfTheTwoNeighbours) {
+  constexpr std::size_t kCount = 20'000;
+  for (const Dtype target_dtype : {Dtype::kF32, Dtype::kF64}) {
+    const Operand target = random_operand(target_dtype, kCount, 31),
+                  zero{Dtype::kF32, std::string(kCount * 4, '\0')};
+    for (const Dtype out : {Dtype::kBF16, Dtype::kF16, Dtype::kF32}) {
+      const std::string made = rounded_stochastically(target, {zero.tile(), {}, 1}, out, kCount, 5);
+      for (std::size_t i = 0; i < kCount; ++i) {
+        const double value = value_of<double>(target.tile(), i);
+        const std::uint64_t bits = stored_bits(out, made.data(), i), nearest = encode(out, value);
+        if (std::isnan(value)) {
+          EXPECT_TRUE(std::isnan(decode(out, bits)));
+          continue;
+        }
+        const double near = decode(out, nearest), got = decode(out, bits);
+        if (near == value) {
+          ASSERT_EQ(bits, nearest) << "a value that the dtype holds stays";
+          continue;
+        }
+        // Next to the nearest, or the nearest, and never past the value by a whole step.
+        ASSERT_LE(bits > nearest ? bits - nearest : nearest - bits, 1u) << value;
+        if (bits != nearest && std::isfinite(near)) {
+          ASSERT_LT((value - near) * (value - got), 0) << value;
+        }
+      }
+    }
+  }
+}
+
+// A share s of the way to the next goes up in a share s of the draws: within five sigma.
+TEST(StochasticRounding, IsRightOnAverage) {
+  constexpr std::size_t kCount = 200'000;
+  struct Case {
+    Dtype out;
+    double low, step;
+  };
+  for (const Case& at : {Case{Dtype::kBF16, 1, 0x1p-7}, Case{Dtype::kBF16, -0x1p-130, -0x1p-133},
+                         Case{Dtype::kF16, 1, 0x1p-10}, Case{Dtype::kF16, 0x1p-20, 0x1p-24},
+                         Case{Dtype::kF16, 0, 0x1p-24}, Case{Dtype::kF32, 1, 0x1p-23}}) {
+    for (const double share : {0.125, 0.5, 0.75}) {
+      const double value = at.low + share * at.step;
+      const Dtype wide = at.out == Dtype::kF32 ? Dtype::kF64 : Dtype::kF32;
+      const Operand target{wide, stored_values(wide, std::vector<double>(kCount, value))},
+          zero{Dtype::kF32, std::string(kCount * 4, '\0')};
+      const std::string made =
+          rounded_stochastically(target, {zero.tile(), {}, 1}, at.out, kCount, 99);
+      std::size_t up = 0;
+      for (std::size_t i = 0; i < kCount; ++i)
+        up += decode(at.out, stored_bits(at.out, made.data(), i)) == at.low + at.step;
+      const double sigma = std::sqrt(share * (1 - share) / kCount);
+      EXPECT_NEAR(static_cast<double>(up) / kCount, share, 5 * sigma)
+          << name_of(at.out) << " at " << value;
+    }
+  }
+}
+
+TEST(StochasticRounding, DependsOnKeyAndElementAlone) {
+  constexpr std::size_t kCount = 3000, kCut = 777;
+  const Operand target = random_operand(Dtype::kBF16, kCount, 33),
+                step = random_operand(Dtype::kF32, kCount, 34);
+  const TermTile term{step.tile(), {}, 1e-3};
+  const std::string whole = rounded_stochastically(target, term, Dtype::kBF16, kCount, 7);
+  std::string parts(kCount * 2, '\0');
+  add_to_target(target.tile(), {&term, 1}, Dtype::kBF16, parts.data(), kCut, {true, 7, 0});
+  const TermTile rest{{step.bytes.data() + kCut * 4, Dtype::kF32}, {}, 1e-3};
+  add_to_target({target.bytes.data() + kCut * 2, Dtype::kBF16}, {&rest, 1}, Dtype::kBF16,
+                parts.data() + kCut * 2, kCount - kCut, {true, 7, kCut});
+  EXPECT_EQ(parts, whole);
+  EXPECT_NE(rounded_stochastically(target, term, Dtype::kBF16, kCount, 8), whole);
+}
+
+TEST(StochasticRounding, AZeroVectorGivesEveryBitPatternBack) {
+  for (const Dtype dtype : kComputableDtypes) {
+    const std::vector<std::uint64_t> patterns = patterns_to_keep(dtype);
+    const Operand target{dtype, stored_bytes(dtype, patterns)};
+    const Operand zeros{Dtype::kF32,
+                        stored_values(Dtype::kF32, std::vector<double>(patterns.size(), -0.0))};
+    EXPECT_EQ(rounded_stochastically(target, {zeros.tile(), {}, 1}, dtype, patterns.size(), 3),
+              target.bytes)
+        << name_of(dtype);
+  }
+}
+
 }  // namespace
 }  // namespace suture::kernels

@@ -28,8 +28,7 @@ using test::thrown_by;
 bool same_bytes(const at::Tensor& a, const at::Tensor& b) {
   const at::Tensor x = a.contiguous(), y = b.contiguous();
   return x.scalar_type() == y.scalar_type() && x.sizes() == y.sizes() &&
-         (x.nbytes() == 0 ||
-          std::memcmp(x.const_data_ptr(), y.const_data_ptr(), x.nbytes()) == 0);
+         (x.nbytes() == 0 || std::memcmp(x.const_data_ptr(), y.const_data_ptr(), x.nbytes()) == 0);
 }
 
 void expect_same(const StateDict& found, const StateDict& expected) {

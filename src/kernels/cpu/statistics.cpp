@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <type_traits>
 #include <vector>
 
+#include "kernels/convert.h"
+#include "kernels/cpu/element.h"
 #include "kernels/cpu/vectorize.h"
 
 namespace suture::kernels {
@@ -15,23 +18,23 @@ namespace {
 // on it.
 constexpr std::size_t kLanes = 16;
 
-#define SUTURE_INLINE inline __attribute__((always_inline))
+// Elements at a time, so that several loops over them find them in the first-level cache.
+constexpr std::size_t kChunk = 1024;
+static_assert(kChunk % kLanes == 0);
 
 template <typename T>
 struct BitsOf;
 template <>
 struct BitsOf<float> {
   using Type = std::uint32_t;
-  static constexpr Type kExponent = 0x7F800000u;
-  static constexpr int kMantissaBits = 23, kBias = 127;
-  static constexpr std::size_t kFields = 256;
+  static constexpr std::int32_t kInfinity = 0x7F800000;
+  static constexpr int kMantissaBits = 23, kBias = 127, kSign = 31;
 };
 template <>
 struct BitsOf<double> {
   using Type = std::uint64_t;
-  static constexpr Type kExponent = 0x7FF0000000000000u;
-  static constexpr int kMantissaBits = 52, kBias = 1023;
-  static constexpr std::size_t kFields = 2048;
+  static constexpr std::int64_t kInfinity = 0x7FF0000000000000;
+  static constexpr int kMantissaBits = 52, kBias = 1023, kSign = 63;
 };
 
 // Integer reductions on the bits vectorise where float ones may not be reordered; each has a loop
@@ -40,79 +43,90 @@ template <typename T>
 using SignedBits = std::make_signed_t<typename BitsOf<T>::Type>;
 
 template <typename T>
-SUTURE_INLINE typename BitsOf<T>::Type magnitude_bits(T value) {
+SUTURE_INLINE SignedBits<T> magnitude_bits(T value) {
   using Bits = typename BitsOf<T>::Type;
-  return std::bit_cast<Bits>(value) & ~(Bits{1} << (8 * sizeof(T) - 1));
+  return static_cast<SignedBits<T>>(std::bit_cast<Bits>(value) & ~(Bits{1} << BitsOf<T>::kSign));
 }
 
 template <typename T>
-SUTURE_INLINE std::uint64_t count_non_finite_in(const T* values, std::size_t count) {
-  typename BitsOf<T>::Type found = 0;
+SUTURE_INLINE SignedBits<T> largest_in(const T* values, std::size_t count, SignedBits<T> largest) {
   for (std::size_t i = 0; i < count; ++i) {
-    found += magnitude_bits(values[i]) >= BitsOf<T>::kExponent ? 1 : 0;
-  }
-  return found;
-}
-
-template <typename T>
-SUTURE_INLINE std::uint64_t count_non_zero_in(const T* values, std::size_t count) {
-  typename BitsOf<T>::Type found = 0;
-  for (std::size_t i = 0; i < count; ++i) found += magnitude_bits(values[i]) != 0 ? 1 : 0;
-  return found;
-}
-
-// Finite values only. Magnitudes order as their bits do.
-template <typename T>
-SUTURE_INLINE double max_magnitude_in(const T* values, std::size_t count) {
-  SignedBits<T> largest = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    const auto magnitude = static_cast<SignedBits<T>>(magnitude_bits(values[i]));
+    const SignedBits<T> magnitude = magnitude_bits(values[i]);
     largest = magnitude > largest ? magnitude : largest;
   }
-  return static_cast<double>(std::bit_cast<T>(largest));
+  return largest;
 }
 
-// Finite values only: the caller has replaced the others by zero.
-template <typename T>
-SUTURE_INLINE double squares_in(const T* values, std::size_t count) {
-  double lanes[kLanes] = {};
+struct Lanes {
+  double sums[kLanes] = {};
+  double total() const {
+    double sum = 0;
+    for (const double lane : sums) sum += lane;
+    return sum;
+  }
+};
+
+// The last elements go to the first lanes.
+template <typename Product>
+SUTURE_INLINE void add_products(std::size_t count, Lanes& lanes, const Product& product) {
+  Lanes kept = lanes;
   std::size_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
-    for (std::size_t lane = 0; lane < kLanes; ++lane) {
-      const auto value = static_cast<double>(values[i + lane]);
-      lanes[lane] += value * value;
-    }
+    for (std::size_t lane = 0; lane < kLanes; ++lane) kept.sums[lane] += product(i + lane);
   }
-  for (std::size_t lane = 0; i < count; ++i, ++lane) {
-    lanes[lane] += static_cast<double>(values[i]) * static_cast<double>(values[i]);
-  }
-  double sum = 0;
-  for (const double lane : lanes) sum += lane;
-  return sum;
+  for (std::size_t lane = 0; i < count; ++i, ++lane) kept.sums[lane] += product(i);
+  lanes = kept;
 }
 
 template <typename T>
-SUTURE_INLINE double dot_in(const T* first, const T* second, std::size_t count) {
-  double lanes[kLanes] = {};
-  std::size_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    for (std::size_t lane = 0; lane < kLanes; ++lane) {
-      lanes[lane] += static_cast<double>(first[i + lane]) * static_cast<double>(second[i + lane]);
-    }
+SUTURE_INLINE void add_squares(const T* values, std::size_t count, Lanes& lanes) {
+  add_products(
+      count, lanes, [values](std::size_t i) __attribute__((always_inline)) {
+        return static_cast<double>(values[i]) * static_cast<double>(values[i]);
+      });
+}
+
+template <typename T>
+SUTURE_INLINE void add_dots(const T* first, const T* second, std::size_t count, Lanes& lanes) {
+  add_products(
+      count, lanes, [ first, second ](std::size_t i) __attribute__((always_inline)) {
+        return static_cast<double>(first[i]) * static_cast<double>(second[i]);
+      });
+}
+
+// Magnitudes are counted two at a time, in a table of all pairs of bins. Zeros have a bin for each
+// place among sixteen: an update that leaves most elements alone would wait on one counter else.
+constexpr int kBinBits = 6;
+constexpr std::size_t kBins = std::size_t{1} << kBinBits;
+static_assert(kHistogramBins + kLanes == kBins);
+using PairCounts = std::uint32_t[kBins * kBins];
+
+template <typename T>
+SUTURE_INLINE void find_bins(const T* values, std::size_t count, std::uint16_t* bins) {
+  constexpr int kLast = static_cast<int>(kHistogramBins) - 1;
+  constexpr int kFirst = BitsOf<T>::kBias + kFirstExponent;
+  for (std::size_t i = 0; i < count; ++i) {
+    const SignedBits<T> magnitude = magnitude_bits(values[i]);
+    const auto exponent = static_cast<std::int32_t>(magnitude >> BitsOf<T>::kMantissaBits);
+    const std::int32_t bin = std::min(std::max(exponent - kFirst, 0), kLast);
+    const auto zero = static_cast<std::int32_t>(i & (kLanes - 1)) + kLast + 1;
+    bins[i] = static_cast<std::uint16_t>(magnitude == 0 ? zero : bin);
   }
-  for (std::size_t lane = 0; i < count; ++i, ++lane) {
-    lanes[lane] += static_cast<double>(first[i]) * static_cast<double>(second[i]);
+}
+
+SUTURE_INLINE void find_pairs(const std::uint16_t* bins, std::size_t pairs, std::uint32_t* found) {
+  for (std::size_t i = 0; i < pairs; ++i) {
+    std::uint32_t both;
+    std::memcpy(&both, bins + 2 * i, sizeof both);
+    found[i] = (both | both >> (16 - kBinBits)) & (kBins * kBins - 1);
   }
-  double sum = 0;
-  for (const double lane : lanes) sum += lane;
-  return sum;
 }
 
 // Everything of a pair but the dot product.
 template <typename T>
 SUTURE_INLINE PairStatistics signs_in(const T* first, const T* second, std::size_t count) {
   using Bits = typename BitsOf<T>::Type;
-  constexpr int kSign = 8 * sizeof(T) - 1;
+  constexpr int kSign = BitsOf<T>::kSign;
   Bits both = 0, same = 0, first_up = 0, second_up = 0;
   for (std::size_t i = 0; i < count; ++i) {
     const Bits a = std::bit_cast<Bits>(first[i]), b = std::bit_cast<Bits>(second[i]);
@@ -125,31 +139,48 @@ SUTURE_INLINE PairStatistics signs_in(const T* first, const T* second, std::size
   return {0, both, same, first_up, second_up};
 }
 
-SUTURE_VECTORIZE std::uint64_t count_non_finite(const float* v, std::size_t n) {
-  return count_non_finite_in(v, n);
+template <typename D>
+SUTURE_INLINE void add_stored_squares(const void* data, std::size_t count, Lanes& lanes) {
+  const auto* stored = static_cast<const typename D::Stored*>(data);
+  add_products(
+      count, lanes, [stored](std::size_t i) __attribute__((always_inline)) {
+        const auto value = static_cast<double>(D::widen(stored[i]));
+        return value * value;
+      });
 }
-SUTURE_VECTORIZE std::uint64_t count_non_finite(const double* v, std::size_t n) {
-  return count_non_finite_in(v, n);
+
+SUTURE_VECTORIZE std::int32_t largest(const float* v, std::size_t n, std::int32_t known) {
+  return largest_in(v, n, known);
 }
-SUTURE_VECTORIZE std::uint64_t count_non_zero(const float* v, std::size_t n) {
-  return count_non_zero_in(v, n);
+SUTURE_VECTORIZE std::int64_t largest(const double* v, std::size_t n, std::int64_t known) {
+  return largest_in(v, n, known);
 }
-SUTURE_VECTORIZE std::uint64_t count_non_zero(const double* v, std::size_t n) {
-  return count_non_zero_in(v, n);
+SUTURE_VECTORIZE void squares(const float* v, std::size_t n, Lanes& lanes) {
+  add_squares(v, n, lanes);
 }
-SUTURE_VECTORIZE double max_magnitude(const float* v, std::size_t n) {
-  return max_magnitude_in(v, n);
+SUTURE_VECTORIZE void squares(const double* v, std::size_t n, Lanes& lanes) {
+  add_squares(v, n, lanes);
 }
-SUTURE_VECTORIZE double max_magnitude(const double* v, std::size_t n) {
-  return max_magnitude_in(v, n);
+SUTURE_VECTORIZE void squares_bf16(const void* v, std::size_t n, Lanes& lanes) {
+  add_stored_squares<Bf16>(v, n, lanes);
 }
-SUTURE_VECTORIZE double squares(const float* v, std::size_t n) { return squares_in(v, n); }
-SUTURE_VECTORIZE double squares(const double* v, std::size_t n) { return squares_in(v, n); }
-SUTURE_VECTORIZE double dot(const float* a, const float* b, std::size_t n) {
-  return dot_in(a, b, n);
+SUTURE_VECTORIZE void squares_f16(const void* v, std::size_t n, Lanes& lanes) {
+  add_stored_squares<F16>(v, n, lanes);
 }
-SUTURE_VECTORIZE double dot(const double* a, const double* b, std::size_t n) {
-  return dot_in(a, b, n);
+SUTURE_VECTORIZE void dots(const float* a, const float* b, std::size_t n, Lanes& lanes) {
+  add_dots(a, b, n, lanes);
+}
+SUTURE_VECTORIZE void dots(const double* a, const double* b, std::size_t n, Lanes& lanes) {
+  add_dots(a, b, n, lanes);
+}
+SUTURE_VECTORIZE void bins_of(const float* v, std::size_t n, std::uint16_t* bins) {
+  find_bins(v, n, bins);
+}
+SUTURE_VECTORIZE void bins_of(const double* v, std::size_t n, std::uint16_t* bins) {
+  find_bins(v, n, bins);
+}
+SUTURE_VECTORIZE void pairs_of(const std::uint16_t* bins, std::size_t n, std::uint32_t* pairs) {
+  find_pairs(bins, n, pairs);
 }
 SUTURE_VECTORIZE PairStatistics signs(const float* a, const float* b, std::size_t n) {
   return signs_in(a, b, n);
@@ -159,32 +190,27 @@ SUTURE_VECTORIZE PairStatistics signs(const double* a, const double* b, std::siz
 }
 
 template <typename T>
-void count_magnitudes(const T* values, std::size_t count, std::uint64_t zeros,
-                      std::array<std::uint64_t, kHistogramBins>& histogram) {
-  using Bits = typename BitsOf<T>::Type;
-  constexpr std::size_t kFields = BitsOf<T>::kFields;
-  // Several tables, since runs of equal exponents (mostly zeros) would wait on one counter.
-  constexpr std::size_t kTables = 4;
-  static thread_local std::uint32_t counts[kTables][kFields];
-  std::fill_n(&counts[0][0], kTables * kFields, 0u);
-  const auto field_of = [](T value) {
-    return static_cast<std::size_t>(std::bit_cast<Bits>(value) >> BitsOf<T>::kMantissaBits) &
-           (kFields - 1);
-  };
-  std::size_t i = 0;
-  for (; i + kTables <= count; i += kTables) {
-    for (std::size_t table = 0; table < kTables; ++table)
-      ++counts[table][field_of(values[i + table])];
+void count_magnitudes(const T* values, std::size_t count, PairCounts& counts) {
+  std::uint16_t bins[kChunk + 1];
+  std::uint32_t pairs[kChunk / 2];
+  bins_of(values, count, bins);
+  bins[count] = kBins - 1;  // an odd one is counted beside a zero, which the caller takes off
+  const std::size_t found = (count + 1) / 2;
+  pairs_of(bins, found, pairs);
+  for (std::size_t i = 0; i < found; ++i) ++counts[pairs[i]];
+}
+
+std::array<std::uint64_t, kBins> add_up(const PairCounts& counts) {
+  std::array<std::uint64_t, kBins> bins{};
+  for (std::size_t second = 0; second < kBins; ++second) {
+    std::uint64_t row = 0;
+    for (std::size_t first = 0; first < kBins; ++first) {
+      bins[first] += counts[second << kBinBits | first];
+      row += counts[second << kBinBits | first];
+    }
+    bins[second] += row;
   }
-  for (; i < count; ++i) ++counts[0][field_of(values[i])];
-  for (std::size_t field = 0; field + 1 < kFields; ++field) {  // the last holds NaN and infinity
-    std::uint64_t total = 0;
-    for (const auto& table : counts) total += table[field];
-    if (field == 0) total -= zeros;  // what is left are subnormals
-    const int bin = static_cast<int>(field) - BitsOf<T>::kBias - kFirstExponent;
-    histogram[static_cast<std::size_t>(std::clamp(bin, 0, static_cast<int>(kHistogramBins) - 1))] +=
-        total;
-  }
+  return bins;
 }
 
 template <typename T>
@@ -196,47 +222,59 @@ std::vector<T> without_non_finite(const T* values, std::size_t count) {
 }
 
 template <typename T>
-double finite_squares(const T* values, std::size_t count) {
-  if (count_non_finite(values, count) == 0) return squares(values, count);
-  return squares(without_non_finite(values, count).data(), count);
-}
-
-template <typename T>
-ValueStatistics measure_finite(const T* values, std::size_t count) {
-  ValueStatistics result;
-  result.count = count;
-  result.non_zero = count_non_zero(values, count);
-  result.max_magnitude = max_magnitude(values, count);
-  result.sum_of_squares = squares(values, count);
-  count_magnitudes(values, count, count - result.non_zero, result.histogram);
-  return result;
+bool all_finite(const T* values, std::size_t count) {
+  return largest(values, count, SignedBits<T>{0}) < BitsOf<T>::kInfinity;
 }
 
 template <typename T>
 ValueStatistics measure(const T* values, std::size_t count) {
-  const std::uint64_t non_finite = count_non_finite(values, count);
-  if (non_finite == 0) return measure_finite(values, count);
-  ValueStatistics result = measure_finite(without_non_finite(values, count).data(), count);
-  result.non_finite = non_finite;
-  return result;
-}
-
-// A pair counts only where both are finite, so each loses the elements that the other cannot match.
-template <typename T>
-PairStatistics measure_finite_pair(const T* first, const T* second, std::size_t count) {
-  std::vector<T> a = without_non_finite(first, count), b = without_non_finite(second, count);
-  PairStatistics result = signs(a.data(), b.data(), count);
-  result.dot = dot(a.data(), b.data(), count);
+  PairCounts counts{};
+  Lanes lanes;
+  SignedBits<T> most = 0;
+  for (std::size_t first = 0; first < count; first += kChunk) {
+    const std::size_t length = std::min(kChunk, count - first);
+    most = largest(values + first, length, most);
+    squares(values + first, length, lanes);
+    count_magnitudes(values + first, length, counts);
+  }
+  if (most >= BitsOf<T>::kInfinity) {
+    ValueStatistics result = measure(without_non_finite(values, count).data(), count);
+    result.non_finite = static_cast<std::uint64_t>(
+        std::count_if(values, values + count, [](T value) { return !std::isfinite(value); }));
+    return result;
+  }
+  const auto bins = add_up(counts);
+  ValueStatistics result;
+  result.count = count;
+  result.non_zero = count + count % 2;
+  for (std::size_t bin = kHistogramBins; bin < kBins; ++bin) result.non_zero -= bins[bin];
+  result.max_magnitude = static_cast<double>(std::bit_cast<T>(most));
+  result.sum_of_squares = lanes.total();
+  std::copy_n(bins.begin(), kHistogramBins, result.histogram.begin());
   return result;
 }
 
 template <typename T>
 PairStatistics measure(const T* first, const T* second, std::size_t count) {
-  const bool finite = count_non_finite(first, count) + count_non_finite(second, count) == 0;
-  if (!finite) return measure_finite_pair(first, second, count);
+  // A pair counts only where both are finite: a zero in either takes it out.
+  if (!all_finite(first, count) || !all_finite(second, count)) {
+    return measure(without_non_finite(first, count).data(),
+                   without_non_finite(second, count).data(), count);
+  }
   PairStatistics result = signs(first, second, count);
-  result.dot = dot(first, second, count);
+  Lanes lanes;
+  dots(first, second, count, lanes);
+  result.dot = lanes.total();
   return result;
+}
+
+// Sums of squares that are not finite tell of elements that are not, or that are too large.
+template <typename T>
+double finite_squares(const T* values, std::size_t count) {
+  Lanes lanes;
+  squares(values, count, lanes);
+  if (std::isfinite(lanes.total()) || all_finite(values, count)) return lanes.total();
+  return finite_squares(without_non_finite(values, count).data(), count);
 }
 
 }  // namespace
@@ -275,6 +313,19 @@ double sum_of_squares(const float* values, std::size_t count) {
 }
 double sum_of_squares(const double* values, std::size_t count) {
   return finite_squares(values, count);
+}
+
+double sum_of_squares(StoredTile values, std::size_t count) {
+  if (values.dtype == Dtype::kF64)
+    return sum_of_squares(static_cast<const double*>(values.data), count);
+  if (values.dtype == Dtype::kF32)
+    return sum_of_squares(static_cast<const float*>(values.data), count);
+  Lanes lanes;
+  (values.dtype == Dtype::kBF16 ? squares_bf16 : squares_f16)(values.data, count, lanes);
+  if (std::isfinite(lanes.total())) return lanes.total();
+  std::vector<float> floats(count);
+  widen(values.dtype, values.data, floats.data(), count);
+  return finite_squares(floats.data(), count);
 }
 
 }  // namespace suture::kernels

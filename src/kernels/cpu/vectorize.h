@@ -6,7 +6,10 @@
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
     !defined(__SANITIZE_ADDRESS__)
 #define SUTURE_VECTORIZE \
-  __attribute__((target_clones("default", "arch=haswell", "arch=skylake-avx512")))
+  __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #else
 #define SUTURE_VECTORIZE
 #endif
+
+// For what such a function calls: only inlined code is compiled for its instruction set.
+#define SUTURE_INLINE inline __attribute__((always_inline))
