@@ -14,6 +14,7 @@ namespace {
 InjectOptions options_from(const Arguments& arguments) {
   InjectOptions options;
   options.dtype = arguments.dtype;
+  if (arguments.stochastic) options.stochastic_seed = arguments.seed.value_or(0);
   options.max_shard_bytes = arguments.max_shard_bytes;
   options.replace_existing = arguments.force;
   options.dry_run = arguments.dry_run;
@@ -67,8 +68,8 @@ const Command& inject_command() {
        "along.",
        {"suture inject models/instruct reasoning.safetensors@0.8 -o instruct-reasoning",
         "suture inject models/instruct 'models/grpo - models/sft'@-1 -o instruct-without"},
-       {"output", "only", "except", "scale", "dtype", "vocab", "allow", "max-shard-size", "device",
-        "threads", "memory", "seed", "json", "quiet", "dry-run", "force"},
+       {"output", "only", "except", "scale", "dtype", "round", "seed", "vocab", "allow",
+        "max-shard-size", "device", "threads", "memory", "json", "quiet", "dry-run", "force"},
        2},
       run};
   return command;

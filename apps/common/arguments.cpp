@@ -121,8 +121,15 @@ const std::map<std::string, OptionSpec>& option_table() {
        {"memory", "BYTES", "memory for buffers (default: 512MiB)",
         [](A& a, S v) { a.run.memory_budget_bytes = parse_bytes(v, "--memory"); }}},
       {"seed",
-       {"seed", "N", "seed for what is random; nothing is in this command",
-        [](A&, S v) { parse_count(v, "--seed", 0, UINT64_MAX); }}},
+       {"seed", "N", "seed for what is random in a command (default: 0)",
+        [](A& a, S v) { a.seed = parse_count(v, "--seed", 0, UINT64_MAX); }}},
+      {"round",
+       {"round", "HOW", "nearest (default), or stochastic: at random, right on average",
+        [](A& a, S v) {
+          if (v != "nearest" && v != "stochastic")
+            refuse("--round '" + printable(v) + "'", "nearest or stochastic");
+          a.stochastic = v == "stochastic";
+        }}},
       {"json",
        {"json", "FILE", "write the result as JSON to FILE, or - for stdout",
         [](A& a, S v) { a.json = v; }}},

@@ -34,6 +34,8 @@ struct Arguments {
   std::optional<Dtype> dtype;
   std::optional<std::uint64_t> max_shard_bytes;
   std::string base, json, csv;
+  std::optional<std::uint64_t> seed;
+  bool stochastic = false;
   bool quiet = false, force = false, dry_run = false, ascii = false;
   CheckOptions check;
   RunOptions run;

@@ -7,6 +7,7 @@
 
 #include "suture/checkpoint.h"
 #include "suture/compatibility.h"
+#include "suture/realised_change.h"
 #include "suture/run_options.h"
 #include "suture/task_vector.h"
 
@@ -54,6 +55,10 @@ ExtractReport extract(const Checkpoint& tuned, const Checkpoint& base, const std
 /// How a model with a vector added is written.
 struct InjectOptions {
   std::optional<Dtype> dtype;  ///< Of the float tensors; by default each keeps the target's.
+  /// Rounds each element up or down at random, right on average, instead of to nearest even: small
+  /// changes then survive in bf16, as noise. The bits depend on the seed, the tensor's name and the
+  /// element alone.
+  std::optional<std::uint64_t> stochastic_seed;
   std::optional<std::uint64_t> max_shard_bytes;  ///< By default the target's own shards are kept.
   bool replace_existing = false;                 ///< Else an existing output is refused.
   bool dry_run = false;                          ///< Report what would be done; write nothing.
@@ -67,6 +72,7 @@ struct InjectReport {
   std::size_t copied_tensors = 0;    ///< Tensors copied as bytes from the target.
   std::size_t mapped_rows = 0;       ///< Rows matched by token text.
   std::uint64_t bytes_read = 0, bytes_written = 0;
+  RealisedChanges realised;           ///< What rounding left of the vector. Not after a dry run.
   std::vector<std::string> left_out;  ///< Vector tensors and side files not used, with the reason.
   Compatibility compatibility;
 };

@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "surgery/realised_change.h"
+
 namespace suture::report {
 namespace {
 
@@ -123,6 +125,7 @@ std::string to_json(const InjectReport& report) {
   Json root = with_schema("suture.inject/1");
   root["computed_tensors"] = report.computed_tensors;
   root["copied_tensors"] = report.copied_tensors;
+  if (report.realised.total.elements > 0) root["realised"] = describe(report.realised);
   root["mapped_rows"] = report.mapped_rows;
   root["bytes_read"] = report.bytes_read;
   root["bytes_written"] = report.bytes_written;

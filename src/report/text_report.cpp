@@ -115,6 +115,38 @@ std::string list_left_out(const std::vector<std::string>& left_out) {
   return text.empty() ? text : text + "\n";
 }
 
+// 0-3, 7
+std::string list_numbers(const std::vector<std::size_t>& numbers) {
+  std::string text;
+  for (std::size_t i = 0; i < numbers.size();) {
+    std::size_t last = i;
+    while (last + 1 < numbers.size() && numbers[last + 1] == numbers[last] + 1) ++last;
+    text += (text.empty() ? "" : ", ") + std::to_string(numbers[i]);
+    if (last > i) text += "-" + std::to_string(numbers[last]);
+    i = last + 1;
+  }
+  return text;
+}
+
+std::string describe_realised(const RealisedChanges& changes) {
+  const RealisedChange& total = changes.total;
+  if (total.wanted_norm == 0) return {};
+  std::string text = "realised: " + human_percent(total.changed_share()) +
+                     " of elements changed; cosine with the wanted change " +
+                     human_number(total.cosine) + ", norm ratio " +
+                     human_number(total.norm_ratio()) + "\n";
+  std::vector<std::size_t> poor;
+  for (std::size_t layer = 0; layer < changes.layers.size(); ++layer)
+    if (changes.layers[layer].is_poor()) poor.push_back(layer);
+  if (!total.is_poor() && !changes.outside_layers.is_poor() && poor.empty()) return text;
+  text += "warning: rounding loses or distorts much of this change";
+  if (!poor.empty()) text += " in layers " + list_numbers(poor);
+  if (changes.outside_layers.is_poor())
+    text += poor.empty() ? " outside the layers" : " and outside";
+  return text +
+         "; --dtype f32 keeps it, a larger scale or --round stochastic --seed N keeps more of it\n";
+}
+
 }  // namespace
 
 std::string to_text(const Compatibility& compatibility, const TextStyle&) {
@@ -172,6 +204,7 @@ std::string to_text(const InjectReport& report) {
                      human_bytes(report.bytes_written) + "\n";
   if (report.mapped_rows > 0)
     text += std::to_string(report.mapped_rows) + " vocabulary rows matched by token text\n";
+  text += describe_realised(report.realised);
   return text + list_left_out(report.left_out);
 }
 

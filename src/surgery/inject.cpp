@@ -19,6 +19,7 @@
 #include "surgery/output.h"
 #include "surgery/plan.h"
 #include "surgery/provenance.h"
+#include "surgery/realised_change.h"
 #include "surgery/target_layout.h"
 #include "surgery/tokenizer_content.h"
 
@@ -216,6 +217,8 @@ std::string Injection::provenance() const {
   made.computed_tensors = report_.computed_tensors;
   made.copied_tensors = report_.copied_tensors;
   made.left_out = report_.left_out;
+  made.stochastic_seed = options_.stochastic_seed;
+  made.realised = &report_.realised;
   made.compatibility = &report_.compatibility;
   return to_json_text(made);
 }
@@ -233,7 +236,8 @@ void Injection::write() {
   if (single && report_.computed_tensors > 0)
     wanted.extra_metadata["suture_provenance"] = provenance();
   stream::WeightsWriter writer(stage, lay_out_like_target(checkpoint(), tensors, wanted));
-  execute(outputs_, writer, options_.run);
+  report_.realised =
+      roll_up(outputs_, execute(outputs_, writer, options_.run, options_.stochastic_seed));
   if (!single) write_side_files(stage);
   writer.finish();
   target_->verify_unchanged();

@@ -4,13 +4,17 @@
 #include <utility>
 
 #include "format/checkpoint_access.h"
+#include "format/digest.h"
 #include "kernels/convert.h"
+#include "kernels/statistics.h"
 #include "stream/tiles.h"
 #include "stream/worker_pool.h"
 #include "surgery/term_reader.h"
 
 namespace suture {
 namespace {
+
+using kernels::kStatisticsTile;
 
 std::uint64_t width_of(Dtype dtype) { return static_cast<std::uint64_t>(bytes_of(dtype)); }
 
@@ -20,66 +24,87 @@ bool is_file_copy(const Segment& segment, Dtype out) {
          segment.origin->strides.empty() && segment.origin_source->checkpoint() != nullptr;
 }
 
-// One worker's way from stored inputs to written output.
+// One segment and where it goes. The sums of each statistics tile have a slot of their own, so that
+// they can be added in index order whichever thread was first.
+struct Work {
+  std::size_t output;
+  const TensorInfo* place;
+  const Segment* segment;
+  kernels::Rounding rounding;
+  mutable std::vector<kernels::ChangeSums> changes;
+};
+
+// One worker's way from stored inputs to written output. Operands are read, added up and measured
+// one statistics tile at a time, so that they are still in the second-level cache when they are
+// used; what is made of a whole tile is written at once.
 class TileWorker {
  public:
   explicit TileWorker(stream::WeightsWriter& writer) : writer_(writer) {}
 
-  // Makes elements [first, first + count) of `segment`, counted from its own beginning.
-  void make(const TensorInfo& out, const Segment& segment, std::uint64_t first, std::size_t count) {
-    first_ = segment.first + first;
-    count_ = count;
-    if (is_file_copy(segment, out.dtype)) {
-      copy_in_kernel(out, segment);
-    } else if (segment.origin != nullptr) {
-      add_to_origin(out, segment);
-    } else {
-      sum_terms(out, segment);
+  // Makes elements [first, first + count) of `work`'s segment, counted from its own beginning.
+  void make(const Work& work, std::uint64_t first, std::size_t count) {
+    const TensorInfo& out = *work.place;
+    const std::uint64_t begin = work.segment->first + first, width = width_of(out.dtype);
+    if (is_file_copy(*work.segment, out.dtype)) return copy_in_kernel(out, work, begin, count);
+    reserve(result_, count * width);
+    for (std::size_t done = 0; done < count; done += kStatisticsTile) {
+      const std::size_t part = std::min(kStatisticsTile, count - done);
+      char* to = result_.data() + done * width;
+      if (work.segment->origin != nullptr) {
+        add_to_origin(work, begin + done, part, to, (first + done) / kStatisticsTile);
+      } else {
+        sum_terms(work, begin + done, part, to);
+      }
     }
+    writer_.write(out, begin * width, result_.data(), count * width);
   }
 
  private:
-  void copy_in_kernel(const TensorInfo& out, const Segment& segment) {
-    const std::uint64_t begin = first_ * width_of(out.dtype);
+  void copy_in_kernel(const TensorInfo& out, const Work& work, std::uint64_t first,
+                      std::size_t count) {
+    const Segment& segment = *work.segment;
+    const std::uint64_t begin = first * width_of(out.dtype);
     const format::File& file =
         CheckpointAccess::file(*segment.origin_source->checkpoint(), segment.origin->file);
-    writer_.copy(out, begin, file, segment.origin->offset + begin, count_ * width_of(out.dtype));
+    writer_.copy(out, begin, file, segment.origin->offset + begin, count * width_of(out.dtype));
   }
 
-  void add_to_origin(const TensorInfo& out, const Segment& segment) {
-    const Dtype dtype = segment.origin->dtype;
+  void add_to_origin(const Work& work, std::uint64_t first, std::size_t count, char* to,
+                     std::size_t slot) {
+    const Segment& segment = *work.segment;
+    const Dtype dtype = segment.origin->dtype, out = work.place->dtype;
     const std::uint64_t width = width_of(dtype);
-    reserve(origin_, count_ * width);
-    segment.origin_source->read(*segment.origin, first_ * width, count_ * width, origin_.data());
-    if (segment.terms.empty() && dtype == out.dtype) return write(out, origin_.data());
-    reserve(result_, count_ * width_of(out.dtype));
-    kernels::add_to_target({origin_.data(), dtype}, reader_.read(segment.terms, first_, count_),
-                           out.dtype, result_.data(), count_);
-    write(out, result_.data());
+    if (segment.terms.empty() && dtype == out)
+      return segment.origin_source->read(*segment.origin, first * width, count * width, to);
+    reserve(origin_, count * width);
+    segment.origin_source->read(*segment.origin, first * width, count * width, origin_.data());
+    const kernels::StoredTile origin{origin_.data(), dtype};
+    if (segment.terms.empty()) return kernels::add_to_target(origin, {}, out, to, count);
+    kernels::Rounding rounding = work.rounding;
+    rounding.first_element = first;
+    work.changes[slot] = kernels::add_to_target_measured(
+        origin, reader_.read(segment.terms, first, count), out, to, count, rounding);
   }
 
-  void sum_terms(const TensorInfo& out, const Segment& segment) {
-    reserve(result_, count_ * width_of(out.dtype));
-    if (segment.terms.empty()) {
-      std::fill_n(result_.begin(), count_ * width_of(out.dtype), '\0');
-    } else if (sum_dtype(segment.terms) == Dtype::kF64 || out.dtype == Dtype::kF64) {
-      sum_in<double>(out, segment);
+  void sum_terms(const Work& work, std::uint64_t first, std::size_t count, char* to) {
+    const auto& terms = work.segment->terms;
+    const Dtype out = work.place->dtype;
+    if (terms.empty()) {
+      std::fill_n(to, count * width_of(out), '\0');
+    } else if (sum_dtype(terms) == Dtype::kF64 || out == Dtype::kF64) {
+      sum_in<double>(terms, first, count, out, to);
     } else {
-      sum_in<float>(out, segment);
+      sum_in<float>(terms, first, count, out, to);
     }
-    write(out, result_.data());
   }
 
   template <typename T>
-  void sum_in(const TensorInfo& out, const Segment& segment) {
-    reserve(sum_, count_ * sizeof(T));
+  void sum_in(const std::vector<ActiveTerm>& terms, std::uint64_t first, std::size_t count,
+              Dtype out, char* to) {
+    reserve(sum_, count * sizeof(T));
     auto* sum = reinterpret_cast<T*>(sum_.data());
-    kernels::sum_of_terms(reader_.read(segment.terms, first_, count_), sum, count_);
-    kernels::narrow(out.dtype, sum, result_.data(), count_);
-  }
-
-  void write(const TensorInfo& out, const char* data) {
-    writer_.write(out, first_ * width_of(out.dtype), data, count_ * width_of(out.dtype));
+    kernels::sum_of_terms(reader_.read(terms, first, count), sum, count);
+    kernels::narrow(out, sum, to, count);
   }
 
   static void reserve(std::vector<char>& buffer, std::size_t bytes) {
@@ -88,8 +113,6 @@ class TileWorker {
 
   stream::WeightsWriter& writer_;
   TermReader reader_;
-  std::uint64_t first_ = 0;
-  std::size_t count_ = 0;
   std::vector<char> origin_, result_, sum_;
 };
 
@@ -102,11 +125,30 @@ void copy_whole(const OutputTensor& output, const TensorInfo& place,
   writer.write(place, 0, bytes.data(), bytes.size());
 }
 
-struct Work {
-  const OutputTensor* output;
-  const TensorInfo* place;
-  const Segment* segment;
-};
+bool is_measured(const Segment& segment) {
+  return segment.origin != nullptr && !segment.terms.empty();
+}
+
+// Random bits are a function of seed, tensor name and element, so that neither order nor shards
+// matter.
+Work work_for(std::size_t output, const TensorInfo& place, const Segment& segment,
+              std::optional<std::uint64_t> stochastic_seed) {
+  Work work{output, &place, &segment, {}, {}};
+  if (is_measured(segment)) work.changes.resize(segment.count / kStatisticsTile + 1);
+  if (stochastic_seed) {
+    work.rounding.stochastic = true;
+    work.rounding.key = format::digest_of(std::to_string(*stochastic_seed) + "/" + place.name).low;
+  }
+  return work;
+}
+
+std::vector<kernels::ChangeSums> add_up(const std::vector<Work>& work, std::size_t outputs) {
+  std::vector<kernels::ChangeSums> sums(outputs);
+  for (const Work& item : work) {
+    for (const kernels::ChangeSums& tile : item.changes) sums[item.output].append(tile);
+  }
+  return sums;
+}
 
 std::size_t buffer_bytes_per_element(const std::vector<Work>& work) {
   std::size_t most = 1;
@@ -175,19 +217,20 @@ std::uint64_t bytes_to_write(const std::vector<OutputTensor>& outputs) {
   return bytes;
 }
 
-void execute(const std::vector<OutputTensor>& outputs, stream::WeightsWriter& writer,
-             const RunOptions& options) {
+std::vector<kernels::ChangeSums> execute(const std::vector<OutputTensor>& outputs,
+                                         stream::WeightsWriter& writer, const RunOptions& options,
+                                         std::optional<std::uint64_t> stochastic_seed) {
   const auto places = writer.layout().by_name();
   std::vector<Work> work;
   std::vector<std::uint64_t> counts;
-  for (const OutputTensor& output : outputs) {
-    const TensorInfo* place = places.at(output.info.name);
-    if (bytes_of(output.info.dtype) == 0) {
-      copy_whole(output, *place, writer);
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const TensorInfo* place = places.at(outputs[i].info.name);
+    if (bytes_of(place->dtype) == 0) {
+      copy_whole(outputs[i], *place, writer);
       continue;
     }
-    for (const Segment& segment : output.segments) {
-      work.push_back({&output, place, &segment});
+    for (const Segment& segment : outputs[i].segments) {
+      work.push_back(work_for(i, *place, segment, stochastic_seed));
       counts.push_back(segment.count);
     }
   }
@@ -199,11 +242,12 @@ void execute(const std::vector<OutputTensor>& outputs, stream::WeightsWriter& wr
     return [&, worker = TileWorker(writer)](std::size_t job) mutable {
       const stream::Tile& tile = tiles[job];
       const Work& item = work[tile.item];
-      worker.make(*item.place, *item.segment, tile.first, tile.count);
-      progress.add(bytes_moved(*item.segment, tile.count, item.output->info.dtype));
+      worker.make(item, tile.first, tile.count);
+      progress.add(bytes_moved(*item.segment, tile.count, item.place->dtype));
     };
   });
   progress.finish();
+  return add_up(work, outputs.size());
 }
 
 }  // namespace suture

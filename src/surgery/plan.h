@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "kernels/linear_form.h"
 #include "stream/weights_writer.h"
 #include "surgery/form.h"
 #include "surgery/vocabulary_map.h"
@@ -42,8 +44,11 @@ std::vector<Segment> segments_by_row(const Segment& whole, std::int64_t row_elem
                                      const std::vector<RowRun>& runs);
 
 /// Makes every output tensor and writes it, tile by tile in the order given, on the threads and
-/// within the memory of `options`. Throws IoError, Interrupted.
-void execute(const std::vector<OutputTensor>& outputs, stream::WeightsWriter& writer,
-             const RunOptions& options);
+/// within the memory of `options`; sums are rounded to nearest even, or stochastically with a seed.
+/// Returns what rounding made of each output that an origin and terms were added up for. Throws
+/// IoError, Interrupted.
+std::vector<kernels::ChangeSums> execute(const std::vector<OutputTensor>& outputs,
+                                         stream::WeightsWriter& writer, const RunOptions& options,
+                                         std::optional<std::uint64_t> stochastic_seed = {});
 
 }  // namespace suture

@@ -6,6 +6,7 @@
 #include "suture/version.h"
 
 #include "format/file.h"
+#include "surgery/realised_change.h"
 #include "surgery/vector_metadata.h"
 
 namespace suture {
@@ -63,6 +64,10 @@ std::string to_json_text(const Provenance& provenance) {
   for (const SourcePtr& source : provenance.sources)
     root["sources"].push_back(describe_source(source));
   if (provenance.dtype) root["dtype"] = name_of(*provenance.dtype);
+  if (provenance.stochastic_seed)
+    root["rounding"] = {{"stochastic", true}, {"seed", *provenance.stochastic_seed}};
+  if (provenance.realised != nullptr && provenance.realised->total.elements > 0)
+    root["realised"] = describe(*provenance.realised);
   if (provenance.mapped_rows > 0) root["mapped_rows"] = provenance.mapped_rows;
   root["computed_tensors"] = provenance.computed_tensors;
   root["copied_tensors"] = provenance.copied_tensors;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "suture/compatibility.h"
+#include "suture/realised_change.h"
 
 #include "surgery/form.h"
 
@@ -19,6 +20,8 @@ struct Provenance {
   std::optional<Dtype> dtype;
   std::size_t mapped_rows = 0, computed_tensors = 0, copied_tensors = 0;
   std::vector<std::string> left_out;
+  std::optional<std::uint64_t> stochastic_seed;
+  const RealisedChanges* realised = nullptr;
   const Compatibility* compatibility = nullptr;
 };
 
