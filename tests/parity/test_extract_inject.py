@@ -1,5 +1,7 @@
 """extract and inject against the same arithmetic in torch, for every architecture, dtype and way of storing."""
 
+import json
+
 import pytest
 import torch
 import transformers
@@ -123,3 +125,36 @@ def test_special_values_are_there(models):
     target, tuned = models.weights("instruct")[q_proj].view(-1), models.weights("grpo")[q_proj].view(-1)
     assert target.isnan().any() and target.isinf().any()
     assert bits(tuned)[0].item() < 0 and tuned[0] == 0
+
+
+def test_realised_change_is_measured(models, suture, tmp_path):
+    """The table of realised against wanted, recomputed from the output by its definition."""
+    result = tmp_path / "result.json"
+    suture("inject", models.folders["instruct"], f"{models.folders['grpo']} - {models.folders['sft']}@0.3",
+           "-o", tmp_path / "out", "--json", result)
+    table = json.loads(result.read_text())["realised"]
+    out, target = read_weights(tmp_path / "out"), models.weights("instruct")
+    tuned, base = models.weights("grpo"), models.weights("sft")
+    sums = {}
+    for name, tensor in target.items():
+        if name not in out:
+            continue
+        wanted = ((tuned[name].float() - base[name].float()) * torch.tensor(0.3)).double()
+        realised = (out[name].float() - tensor.float()).double()
+        elements, finite = wanted.numel(), wanted.isfinite() & realised.isfinite()
+        wanted, realised = wanted[finite], realised[finite]
+        row = name.split(".")[2] if name.startswith("model.layers.") else "outside"
+        for key in (row, "total"):
+            entry = sums.setdefault(key, [0, 0, 0.0, 0.0, 0.0])
+            for i, part in enumerate((elements, int((realised != 0).sum()), float((wanted * wanted).sum()),
+                                      float((realised * realised).sum()), float((wanted * realised).sum()))):
+                entry[i] += part
+    rows = {"total": table["total"], "outside": table["outside_layers"]}
+    rows.update({str(row["layer"]): row for row in table["layers"]})
+    for key, (elements, changed, wanted, realised, dot) in sums.items():
+        row = rows[key]
+        assert row["elements"] == elements
+        assert row["changed"] == pytest.approx(changed / elements, abs=1e-12)
+        assert row["wanted_norm"] == pytest.approx(wanted ** 0.5, rel=1e-9)
+        assert row["realised_norm"] == pytest.approx(realised ** 0.5, rel=1e-9)
+        assert row["cosine"] == pytest.approx(dot / (wanted * realised) ** 0.5, rel=1e-9)
