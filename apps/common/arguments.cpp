@@ -14,8 +14,8 @@
 
 #include "suture/error.h"
 
+#include "core/cuda_driver.h"
 #include "core/nearest_name.h"
-#include "core/scalar_type.h"
 
 namespace suture::apps {
 namespace {
@@ -64,8 +64,16 @@ void check_device(const std::string& text) {
   const bool is_cuda = text.rfind("cuda:", 0) == 0;
   if (text != "cpu" && text != "cuda" && !is_cuda)
     refuse("--device '" + printable(text) + "'", "cpu, cuda or cuda:N");
-  if (is_cuda) parse_count(text.substr(5), "--device cuda:", 0, 127);
-  require_device(at::Device(text));
+  if (text == "cpu") return;
+  const std::uint64_t index = is_cuda ? parse_count(text.substr(5), "--device cuda:", 0, 127) : 0;
+  const int devices = cuda_device_count();
+  if (index >= static_cast<std::uint64_t>(devices)) {
+    throw UsageError({{},
+                      {},
+                      "no device " + text + " (" + std::to_string(devices) + " CUDA devices)",
+                      {},
+                      "use --device cpu"});
+  }
 }
 
 // One option: how help shows it and what its value does.

@@ -1,9 +1,59 @@
 #include "surgery/form.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "suture/error.h"
 
 namespace suture {
 namespace {
+
+// Every way in which two sources do not subtract, at once.
+class DifferenceCheck {
+ public:
+  DifferenceCheck(const TensorSource& tuned, const TensorSource& base)
+      : tuned_(tuned), base_(base) {}
+
+  void require() {
+    for (const TensorInfo& tensor : tuned_.tensors()) compare(tensor);
+    for (const TensorInfo& tensor : base_.tensors()) {
+      if (tuned_.find(tensor.name) == nullptr) note(tensor.name, "only in " + base_.name());
+    }
+    if (count_ > kMaxShown) problems_ += ", ...";
+    if (count_ > 0) {
+      throw CompatibilityError({tuned_.name() + " - " + base_.name(),
+                                {},
+                                std::to_string(count_) + " tensors do not subtract: " + problems_,
+                                "the same tensors in both",
+                                "run `suture check` on the two for the whole list"});
+    }
+  }
+
+ private:
+  static constexpr std::size_t kMaxShown = 8;
+
+  void compare(const TensorInfo& tensor) {
+    const TensorInfo* other = base_.find(tensor.name);
+    if (other == nullptr) {
+      note(tensor.name, "only in " + tuned_.name());
+    } else if (other->shape != tensor.shape) {
+      note(tensor.name, to_string(tensor.shape) + " against " + to_string(other->shape));
+    } else if (is_computable(tensor.dtype) != is_computable(other->dtype)) {
+      note(tensor.name,
+           std::string(name_of(tensor.dtype)) + " against " + std::string(name_of(other->dtype)));
+    }
+  }
+
+  void note(const std::string& tensor, const std::string& problem) {
+    if (count_++ < kMaxShown)
+      problems_ += (count_ > 1 ? ", " : "") + printable(tensor) + " (" + problem + ")";
+  }
+
+  const TensorSource& tuned_;
+  const TensorSource& base_;
+  std::size_t count_ = 0;
+  std::string problems_;
+};
 
 double gate_scale(const Gate& gate, std::string_view tensor_name) {
   if (const auto* selection = std::get_if<Selection>(&gate)) {
@@ -16,6 +66,16 @@ double gate_scale(const Gate& gate, std::string_view tensor_name) {
 }
 
 }  // namespace
+
+std::shared_ptr<const TaskVector::Form> single_term(SourcePtr minuend, SourcePtr subtrahend) {
+  return std::make_shared<const TaskVector::Form>(
+      TaskVector::Form{{Term{1, std::move(minuend), std::move(subtrahend), {}}}});
+}
+
+std::shared_ptr<const TaskVector::Form> difference_of(SourcePtr tuned, SourcePtr base) {
+  DifferenceCheck(*tuned, *base).require();
+  return single_term(std::move(tuned), std::move(base));
+}
 
 double Term::scale_on(std::string_view tensor_name) const {
   double scale = coefficient;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -37,6 +38,12 @@ struct Term {
 struct TaskVector::Form {
   std::vector<Term> terms;
 };
+
+/// The vector that a source of differences is.
+std::shared_ptr<const TaskVector::Form> single_term(SourcePtr minuend, SourcePtr subtrahend);
+
+/// `tuned - base`. Throws CompatibilityError listing every tensor that does not subtract.
+std::shared_ptr<const TaskVector::Form> difference_of(SourcePtr tuned, SourcePtr base);
 
 /// A term on one tensor, where it is not zero by mask or coefficient. The shifts, in elements, say
 /// where a source keeps what belongs to element 0 of the run at hand (rows move when vocabularies

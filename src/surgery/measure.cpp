@@ -8,7 +8,6 @@
 
 #include "suture/error.h"
 
-#include "kernels/convert.h"
 #include "stream/tiles.h"
 #include "stream/worker_pool.h"
 #include "surgery/term_reader.h"
@@ -40,7 +39,6 @@ class MeasuringPass {
     std::vector<TermReader> readers;
     std::vector<std::vector<double>> values;  // by vector; holds floats or doubles
     std::vector<char> base_bytes;
-    std::vector<double> base_values;
   };
 
   void collect_tensors();
@@ -50,10 +48,9 @@ class MeasuringPass {
   std::size_t bytes_per_element() const;
   void measure_tile(const stream::Tile& tile, Buffers& buffers);
   template <typename T>
-  void measure_in(const stream::Tile& tile, Buffers& buffers, TensorMeasures& found);
-  template <typename T>
-  void measure_base(const stream::Tile& tile, std::size_t vector,
-                    std::span<const kernels::TermTile> terms, Buffers& buffers);
+  void measure_in(const stream::Tile& part, Buffers& buffers, TensorMeasures& found);
+  double base_squares(const stream::Tile& part, std::size_t vector,
+                      std::span<const kernels::TermTile> terms, Buffers& buffers);
   void merge_counts(std::size_t item, const TensorMeasures& found);
   void add_up();
 
@@ -167,6 +164,8 @@ std::vector<TensorMeasures> MeasuringPass::run() {
   return std::move(tensors_);
 }
 
+// One statistics tile after the other, so that what is read is still in the second-level cache when
+// it is used.
 void MeasuringPass::measure_tile(const stream::Tile& tile, Buffers& buffers) {
   const Item& item = items_[tile.item];
   TensorMeasures found;
@@ -175,72 +174,53 @@ void MeasuringPass::measure_tile(const stream::Tile& tile, Buffers& buffers) {
   const bool in_double = std::any_of(item.terms.begin(), item.terms.end(), [](const auto& terms) {
     return sum_dtype(terms) == Dtype::kF64;
   });
-  in_double ? measure_in<double>(tile, buffers, found) : measure_in<float>(tile, buffers, found);
+  for (std::size_t done = 0; done < tile.count; done += kStatisticsTile) {
+    const stream::Tile part{tile.item, tile.first + done,
+                            std::min(kStatisticsTile, tile.count - done)};
+    in_double ? measure_in<double>(part, buffers, found) : measure_in<float>(part, buffers, found);
+  }
   merge_counts(tile.item, found);
 }
 
 template <typename T>
-void MeasuringPass::measure_in(const stream::Tile& tile, Buffers& buffers, TensorMeasures& found) {
-  Item& item = items_[tile.item];
+void MeasuringPass::measure_in(const stream::Tile& part, Buffers& buffers, TensorMeasures& found) {
+  Item& item = items_[part.item];
+  const std::size_t slot = part.first / kStatisticsTile;
   const auto values_of = [&](std::size_t v) {
     return reinterpret_cast<T*>(buffers.values[v].data());
   };
   for (std::size_t v = 0; v < vectors_.size(); ++v) {
-    buffers.values[v].resize(std::max(buffers.values[v].size(), tile.count));
-    const auto terms = buffers.readers[v].read(item.terms[v], tile.first, tile.count);
+    buffers.values[v].resize(kStatisticsTile);
+    const auto terms = buffers.readers[v].read(item.terms[v], part.first, part.count);
+    if (item.bases[v] != nullptr)
+      item.base_squares[v][slot] = base_squares(part, v, terms, buffers);
     if (terms.empty()) {
-      std::fill_n(values_of(v), tile.count, T{0});
-    } else {
-      kernels::sum_of_terms(terms, values_of(v), tile.count);
+      std::fill_n(values_of(v), part.count, T{0});
+      continue;
     }
-    if (item.bases[v] != nullptr) measure_base<T>(tile, v, terms, buffers);
-  }
-  for (std::size_t begin = 0; begin < tile.count; begin += kStatisticsTile) {
-    const std::size_t count = std::min(kStatisticsTile, tile.count - begin);
-    const std::size_t slot = (tile.first + begin) / kStatisticsTile;
-    for (std::size_t v = 0; v < vectors_.size(); ++v) {
-      if (item.terms[v].empty()) continue;
-      const auto statistics = kernels::measure_values(values_of(v) + begin, count);
-      item.squares[v][slot] = statistics.sum_of_squares;
-      found.values[v].append(statistics);
-      for (std::size_t u = 0; u < v; ++u) {
-        const auto pair = kernels::measure_pair(values_of(u) + begin, values_of(v) + begin, count);
-        item.dots[pair_position(u, v)][slot] = pair.dot;
-        found.pairs[pair_position(u, v)].append(pair);
-      }
+    kernels::sum_of_terms(terms, values_of(v), part.count);
+    const auto statistics = kernels::measure_values(values_of(v), part.count);
+    item.squares[v][slot] = statistics.sum_of_squares;
+    found.values[v].append(statistics);
+    for (std::size_t u = 0; u < v; ++u) {
+      const auto pair = kernels::measure_pair(values_of(u), values_of(v), part.count);
+      item.dots[pair_position(u, v)][slot] = pair.dot;
+      found.pairs[pair_position(u, v)].append(pair);
     }
   }
 }
 
-template <typename T>
-void MeasuringPass::measure_base(const stream::Tile& tile, std::size_t vector,
-                                 std::span<const kernels::TermTile> terms, Buffers& buffers) {
-  Item& item = items_[tile.item];
-  const TensorInfo& base = *item.bases[vector];
-  kernels::StoredTile stored;
-  if (base_is_subtrahend(item.terms[vector], &base)) {
-    stored = terms.front().subtrahend;
-  } else {
-    const auto width = static_cast<std::size_t>(bytes_of(base.dtype));
-    buffers.base_bytes.resize(tile.count * width);
-    vectors_[vector].base->read(base, tile.first * width, tile.count * width,
-                                buffers.base_bytes.data());
-    stored = {buffers.base_bytes.data(), base.dtype};
-  }
-  // A float64 base beside float32 values still needs room for doubles.
-  buffers.base_values.resize(std::max(buffers.base_values.size(), tile.count));
-  const auto sum_squares = [&](auto* values) {
-    kernels::widen(stored.dtype, stored.data, values, tile.count);
-    for (std::size_t begin = 0; begin < tile.count; begin += kStatisticsTile) {
-      item.base_squares[vector][(tile.first + begin) / kStatisticsTile] =
-          kernels::sum_of_squares(values + begin, std::min(kStatisticsTile, tile.count - begin));
-    }
-  };
-  if (stored.dtype == Dtype::kF64) {
-    sum_squares(buffers.base_values.data());
-  } else {
-    sum_squares(reinterpret_cast<float*>(buffers.base_values.data()));
-  }
+double MeasuringPass::base_squares(const stream::Tile& part, std::size_t vector,
+                                   std::span<const kernels::TermTile> terms, Buffers& buffers) {
+  const TensorInfo& base = *items_[part.item].bases[vector];
+  if (base_is_subtrahend(items_[part.item].terms[vector], &base))
+    return kernels::sum_of_squares(terms.front().subtrahend, part.count);
+  const auto width = static_cast<std::size_t>(bytes_of(base.dtype));
+  buffers.base_bytes.resize(kStatisticsTile * sizeof(double));
+  vectors_[vector].base->read(base, part.first * width, part.count * width,
+                              buffers.base_bytes.data());
+  return kernels::sum_of_squares(kernels::StoredTile{buffers.base_bytes.data(), base.dtype},
+                                 part.count);
 }
 
 // Counts and maxima may be merged in any order; the sums wait in their slots.

@@ -24,63 +24,6 @@ void require_finite(double scale) {
     throw UsageError({{}, {}, "a scale of " + shortest(scale), "a finite number", {}});
 }
 
-// Every way in which two sources do not subtract, at once.
-class DifferenceCheck {
- public:
-  DifferenceCheck(const TensorSource& tuned, const TensorSource& base)
-      : tuned_(tuned), base_(base) {}
-
-  void require() {
-    for (const TensorInfo& tensor : tuned_.tensors()) compare(tensor);
-    for (const TensorInfo& tensor : base_.tensors()) {
-      if (tuned_.find(tensor.name) == nullptr) note(tensor.name, "only in " + base_.name());
-    }
-    if (count_ > kMaxShown) problems_ += ", ...";
-    if (count_ > 0) {
-      throw CompatibilityError({tuned_.name() + " - " + base_.name(),
-                                {},
-                                std::to_string(count_) + " tensors do not subtract: " + problems_,
-                                "the same tensors in both",
-                                "run `suture check` on the two for the whole list"});
-    }
-  }
-
- private:
-  static constexpr std::size_t kMaxShown = 8;
-
-  void compare(const TensorInfo& tensor) {
-    const TensorInfo* other = base_.find(tensor.name);
-    if (other == nullptr) {
-      note(tensor.name, "only in " + tuned_.name());
-    } else if (other->shape != tensor.shape) {
-      note(tensor.name, to_string(tensor.shape) + " against " + to_string(other->shape));
-    } else if (is_computable(tensor.dtype) != is_computable(other->dtype)) {
-      note(tensor.name,
-           std::string(name_of(tensor.dtype)) + " against " + std::string(name_of(other->dtype)));
-    }
-  }
-
-  void note(const std::string& tensor, const std::string& problem) {
-    if (count_++ < kMaxShown)
-      problems_ += (count_ > 1 ? ", " : "") + printable(tensor) + " (" + problem + ")";
-  }
-
-  const TensorSource& tuned_;
-  const TensorSource& base_;
-  std::size_t count_ = 0;
-  std::string problems_;
-};
-
-std::shared_ptr<const TaskVector::Form> single_term(SourcePtr minuend, SourcePtr subtrahend) {
-  return std::make_shared<const TaskVector::Form>(
-      TaskVector::Form{{Term{1, std::move(minuend), std::move(subtrahend), {}}}});
-}
-
-std::shared_ptr<const TaskVector::Form> difference_of(SourcePtr tuned, SourcePtr base) {
-  DifferenceCheck(*tuned, *base).require();
-  return single_term(std::move(tuned), std::move(base));
-}
-
 std::string describe_gate(const Gate& gate) {
   if (const auto* selection = std::get_if<Selection>(&gate))
     return ".only(" + selection->to_string() + ")";
@@ -110,14 +53,6 @@ TaskVector TaskVector::open(const std::string& location) {
 
 TaskVector TaskVector::difference(const Checkpoint& tuned, const Checkpoint& base) {
   return TaskVector(difference_of(make_source(tuned), make_source(base)));
-}
-
-TaskVector TaskVector::difference(const StateDict& tuned, const StateDict& base) {
-  return TaskVector(difference_of(make_source(tuned, "tuned"), make_source(base, "base")));
-}
-
-TaskVector TaskVector::from(const StateDict& deltas) {
-  return TaskVector(single_term(make_source(deltas, "deltas"), nullptr));
 }
 
 TaskVector TaskVector::only(const Selection& selection) const {

@@ -97,6 +97,14 @@ void require_applicable(const TaskVector& vector, const StateDict& weights) {
 
 }  // namespace
 
+TaskVector TaskVector::difference(const StateDict& tuned, const StateDict& base) {
+  return TaskVector(difference_of(make_source(tuned, "tuned"), make_source(base, "base")));
+}
+
+TaskVector TaskVector::from(const StateDict& deltas) {
+  return TaskVector(single_term(make_source(deltas, "deltas"), nullptr));
+}
+
 at::Tensor TaskVector::materialize(std::string_view name, at::Device device) const {
   require_device(device);
   const auto terms = active_terms(*form_, name);
