@@ -54,6 +54,12 @@ class CompatibilityError : public Error {
   using Error::Error;
 };
 
+/// An accelerator refused work, or failed at it.
+class DeviceError : public Error {
+ public:
+  using Error::Error;
+};
+
 /// The caller's cancellation was seen; everything half-written has been removed.
 class Interrupted : public Error {
  public:

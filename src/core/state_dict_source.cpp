@@ -47,6 +47,10 @@ class StateDictSource final : public TensorSource {
     std::memcpy(out, part.const_data_ptr(), bytes);
   }
 
+  const at::Tensor* in_memory(const TensorInfo& info) const override {
+    return &tensors_[info.offset];
+  }
+
   void verify_unchanged() const override {}
   const Checkpoint* checkpoint() const override { return nullptr; }
 

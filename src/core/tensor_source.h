@@ -26,6 +26,9 @@ class TensorSource {
   virtual void read(const TensorInfo& tensor, std::uint64_t begin, std::size_t bytes,
                     void* out) const = 0;
 
+  /// The dense tensor itself where the source is a state dict, on whatever device; null otherwise.
+  virtual const at::Tensor* in_memory(const TensorInfo& tensor) const = 0;
+
   /// Throws IoError when the source is no longer what it was.
   virtual void verify_unchanged() const = 0;
 

@@ -10,6 +10,7 @@
 
 #include "stream/tiles.h"
 #include "stream/worker_pool.h"
+#include "surgery/measure_resident.h"
 #include "surgery/term_reader.h"
 
 namespace suture {
@@ -98,10 +99,7 @@ void MeasuringPass::prepare_item(Item& item, const TensorMeasures& tensor) const
   const std::size_t tiles = (tensor.elements + kStatisticsTile - 1) / kStatisticsTile;
   for (const MeasuredVector& measured : vectors_) {
     item.terms.push_back(active_terms(measured.vector.form(), tensor.name));
-    const TensorInfo* base = measured.base ? measured.base->find(tensor.name) : nullptr;
-    const bool usable =
-        base != nullptr && is_computable(base->dtype) && base->shape == tensor.shape;
-    item.bases.push_back(usable ? base : nullptr);
+    item.bases.push_back(usable_base(measured, tensor));
   }
   item.squares.assign(vectors_.size(), std::vector<double>(tiles));
   item.base_squares.assign(vectors_.size(), std::vector<double>(tiles));
@@ -139,11 +137,16 @@ std::size_t MeasuringPass::bytes_per_element() const {
 }
 
 std::vector<TensorMeasures> MeasuringPass::run() {
+  stream::ProgressMeter progress(options_, "measuring", bytes_to_read());
+  if (measure_resident(vectors_, tensors_, options_)) {
+    progress.add(bytes_to_read());
+    progress.finish();
+    return std::move(tensors_);
+  }
   std::vector<std::uint64_t> elements;
   for (const TensorMeasures& tensor : tensors_) elements.push_back(tensor.elements);
   const auto tiles =
       stream::cut_into_tiles(elements, stream::tile_elements_within(options_, bytes_per_element()));
-  stream::ProgressMeter progress(options_, "measuring", bytes_to_read());
   stream::run_jobs(tiles.size(), options_, [&] {
     Buffers buffers;
     buffers.readers.resize(vectors_.size());
@@ -257,6 +260,12 @@ std::vector<std::size_t> in_name_order(const std::vector<TensorMeasures>& tensor
   std::sort(order.begin(), order.end(),
             [&](std::size_t a, std::size_t b) { return tensors[a].name < tensors[b].name; });
   return order;
+}
+
+const TensorInfo* usable_base(const MeasuredVector& measured, const TensorMeasures& tensor) {
+  const TensorInfo* base = measured.base ? measured.base->find(tensor.name) : nullptr;
+  const bool usable = base != nullptr && is_computable(base->dtype) && base->shape == tensor.shape;
+  return usable ? base : nullptr;
 }
 
 std::vector<TensorMeasures> measure(const std::vector<MeasuredVector>& vectors,

@@ -32,6 +32,10 @@ inline std::size_t pair_position(std::size_t i, std::size_t j) { return j * (j -
 /// that they do not depend on how a model was cut into shards.
 std::vector<std::size_t> in_name_order(const std::vector<TensorMeasures>& tensors);
 
+/// The base's tensor that goes with a measured one; null when there is none of that shape to
+/// compute with.
+const TensorInfo* usable_base(const MeasuredVector& measured, const TensorMeasures& tensor);
+
 /// Measures all vectors in one streaming pass over their sources; tensors in the order of the first
 /// vector, then of those that only later ones have. Throws CompatibilityError when two vectors give
 /// one name different shapes, IoError, Interrupted.

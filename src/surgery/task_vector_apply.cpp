@@ -9,10 +9,11 @@
 #include "suture/task_vector.h"
 
 #include "core/scalar_type.h"
-#include "kernels/linear_form.h"
+#include "kernels/batch.h"
 #include "stream/tiles.h"
 #include "stream/worker_pool.h"
 #include "surgery/form.h"
+#include "surgery/resident_updates.h"
 #include "surgery/term_reader.h"
 
 namespace suture {
@@ -58,8 +59,9 @@ void apply_terms(const at::Tensor& weight, const std::vector<ActiveTerm>& terms,
   const auto elements = static_cast<std::uint64_t>(dense.numel());
   for_each_tile(elements, terms, options, [&](TermReader& reader, const stream::Tile& tile) {
     char* at = data + tile.first * static_cast<std::uint64_t>(bytes_of(dtype));
-    kernels::add_to_target({at, dtype}, reader.read(terms, tile.first, tile.count), dtype, at,
-                           tile.count);
+    const kernels::TensorUpdate update{at, dtype, tile.count,
+                                       reader.read(terms, tile.first, tile.count)};
+    kernels::add_in_place({&update, 1});
   });
   if (!dense.is_same(weight) && dense.data_ptr() != weight.data_ptr()) {
     const at::NoGradGuard no_grad;
@@ -126,11 +128,18 @@ void TaskVector::apply_to(StateDict& weights, double scale, const RunOptions& op
   const TaskVector scaled_vector = scale * *this;
   require_applicable(scaled_vector, weights);
   std::unordered_set<const void*> done;  // tied tensors share memory: they are changed once
+  ResidentUpdates resident(options);
   for (const std::string& name : scaled_vector.names()) {
     const at::Tensor& weight = weights.at(name);
     if (weight.numel() > 0 && !done.insert(weight.const_data_ptr()).second) continue;
-    apply_terms(weight, active_terms(scaled_vector.form(), name), options);
+    const auto terms = active_terms(scaled_vector.form(), name);
+    if (resident.can_take(weight)) {
+      resident.add(weight, terms);
+    } else {
+      apply_terms(weight, terms, options);
+    }
   }
+  resident.run();
 }
 
 }  // namespace suture

@@ -1,8 +1,8 @@
 #pragma once
 
-// Elements in registers: what widening, arithmetic and narrowing mean, one element at a time. Compiled
-// for the device by nvcc and for the host by any C++ compiler, so that the same functions can be held
-// to the CPU kernels bit for bit where there is no GPU.
+// Elements in registers: what widening, arithmetic and narrowing mean, one element at a time.
+// Compiled for the device by nvcc and for the host by any C++ compiler, so that the same functions
+// can be held to the CPU kernels bit for bit where there is no GPU.
 
 #include <cstdint>
 #include <cstring>
@@ -25,7 +25,8 @@ SUTURE_HOST_DEVICE inline To bits_as(From value) {
   return result;
 }
 
-// Each operation rounds on its own, to nearest even: the intrinsics are never fused with a neighbour.
+// Each operation rounds on its own, to nearest even: the intrinsics are never fused with a
+// neighbour.
 #if defined(__CUDA_ARCH__)
 __device__ inline float add(float a, float b) { return __fadd_rn(a, b); }
 __device__ inline double add(double a, double b) { return __dadd_rn(a, b); }
@@ -52,7 +53,8 @@ SUTURE_HOST_DEVICE inline float widen_bf16(std::uint16_t bits) {
   return bits_as<float>(static_cast<std::uint32_t>(bits) << 16);
 }
 
-// The f16 fields read as a float are too small by 2^112; a product with it is exact, subnormals too.
+// The f16 fields read as a float are too small by 2^112; a product with it is exact, subnormals
+// too.
 SUTURE_HOST_DEVICE inline float widen_f16(std::uint16_t bits) {
   const std::uint32_t fields = (bits & 0x7FFFu) << 13;
   std::uint32_t wide = bits_as<std::uint32_t>(multiply(bits_as<float>(fields), 0x1p112f));
@@ -147,8 +149,8 @@ struct __attribute__((aligned(16), may_alias)) Words {
   std::uint32_t word[4];
 };
 
-/// Reads `kCount` elements from `first` on. Eight of them are read 16 bytes at a time, from an address
-/// that is a multiple of 16.
+/// Reads `kCount` elements from `first` on. Eight of them are read 16 bytes at a time, from an
+/// address that is a multiple of 16.
 template <typename Bits, unsigned kCount>
 SUTURE_HOST_DEVICE inline void load(const void* data, std::uint64_t first, Bits (&out)[kCount]) {
   const Bits* from = static_cast<const Bits*>(data) + first;
@@ -174,7 +176,8 @@ SUTURE_HOST_DEVICE inline void store(void* data, std::uint64_t first, const Bits
     static_assert(sizeof in % sizeof(Words) == 0);
     Words words[sizeof in / sizeof(Words)];
     memcpy(words, in, sizeof in);
-    for (unsigned i = 0; i < sizeof in / sizeof(Words); ++i) reinterpret_cast<Words*>(to)[i] = words[i];
+    for (unsigned i = 0; i < sizeof in / sizeof(Words); ++i)
+      reinterpret_cast<Words*>(to)[i] = words[i];
   }
 }
 

@@ -11,8 +11,8 @@
 
 namespace suture::kernels::cuda {
 
-/// `scale * (minuend - subtrahend)` over one tensor; device addresses, `subtrahend` null where there is
-/// none.
+/// `scale * (minuend - subtrahend)` over one tensor; device addresses, `subtrahend` null where
+/// there is none.
 struct Term {
   const void* minuend;
   const void* subtrahend;
@@ -51,13 +51,14 @@ struct Status {
   const char* message = nullptr;    ///< What CUDA said of it.
 };
 
-/// The backend's functions. `device` is CUDA's index of the device where all addresses lie, `stream` a
-/// cudaStream_t of it on which the work is queued. Arguments have been checked.
+/// The backend's functions. `device` is CUDA's index of the device where all addresses lie,
+/// `stream` a cudaStream_t of it on which the work is queued. Arguments have been checked.
 struct Table {
   const char* version;     ///< The version of the library that this was built with.
   std::size_t table_size;  ///< sizeof(Table) then.
 
-  /// Fails where the device is not there, its driver is too old, or it is of an unknown architecture.
+  /// Fails where the device is not there, its driver is too old, or it is of an unknown
+  /// architecture.
   Status (*probe)(int device);
 
   /// Returns when the work is queued.

@@ -3,9 +3,8 @@
 // What every launch needs: the right device, tables in device memory, and CUDA's errors as values.
 
 #include <cstring>
-#include <vector>
-
 #include <cuda_runtime_api.h>
+#include <vector>
 
 #include "kernels/cuda/interface.h"
 #include "kernels/cuda/tiles.h"
@@ -81,8 +80,9 @@ class PackedTables {
 
   /// Pageable memory has been read when this returns.
   Status send(const DeviceBuffer& to, cudaStream_t stream) const {
-    return status_of(cudaMemcpyAsync(to.data(), bytes_.data(), bytes_.size(), cudaMemcpyHostToDevice, stream),
-                     "cudaMemcpyAsync of the tables");
+    return status_of(
+        cudaMemcpyAsync(to.data(), bytes_.data(), bytes_.size(), cudaMemcpyHostToDevice, stream),
+        "cudaMemcpyAsync of the tables");
   }
 
  private:

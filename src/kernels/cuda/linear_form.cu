@@ -1,8 +1,7 @@
-#include "kernels/cuda/linear_form.h"
-
 #include <algorithm>
 
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/linear_form.h"
 
 namespace suture::kernels::cuda {
 namespace {
@@ -90,12 +89,11 @@ Status add_in_place(int device, void* stream_handle, const Update* updates,
     const auto* range_ends = table_at<std::uint64_t>(buffer, ends_at) + range.first;
     const auto* all_terms = table_at<Term>(buffer, terms_at);
     with_update_kind(range.kind, [&]<typename T, Dtype kTarget, typename Terms>() {
-      status = launch_blocks(
-          sorted.ends[range.first + range.count - 1], "the update kernel",
-          [&](std::uint64_t first, unsigned blocks) {
-            update_kernel<T, kTarget, Terms><<<blocks, kThreads, 0, stream>>>(
-                range_updates, all_terms, range_ends, range.count, first);
-          });
+      status = launch_blocks(sorted.ends[range.first + range.count - 1], "the update kernel",
+                             [&](std::uint64_t first, unsigned blocks) {
+                               update_kernel<T, kTarget, Terms><<<blocks, kThreads, 0, stream>>>(
+                                   range_updates, all_terms, range_ends, range.count, first);
+                             });
     });
   }
   return status;

@@ -1,7 +1,7 @@
 #pragma once
 
-// The in-place linear form, thread by thread, as `kernels/linear_form.h` defines it. A thread talks to
-// no other, so a host can play all of them one after the other.
+// The in-place linear form, thread by thread, as `kernels/linear_form.h` defines it. A thread talks
+// to no other, so a host can play all of them one after the other.
 
 #include "kernels/cuda/convert.h"
 #include "kernels/cuda/interface.h"
@@ -42,7 +42,8 @@ template <Dtype kOperand, bool kSubtrahend>
 struct OneTerm {
   static constexpr bool kSingle = true;
   template <typename T, unsigned kCount>
-  SUTURE_HOST_DEVICE static void evaluate(const Term& term, std::uint64_t first, T (&value)[kCount]) {
+  SUTURE_HOST_DEVICE static void evaluate(const Term& term, std::uint64_t first,
+                                          T (&value)[kCount]) {
     widen_run<T, kOperand>(term.minuend, first, value);
     if constexpr (kSubtrahend) {
       T subtrahend[kCount];
@@ -56,7 +57,8 @@ struct OneTerm {
 struct AnyTerms {
   static constexpr bool kSingle = false;
   template <typename T, unsigned kCount>
-  SUTURE_HOST_DEVICE static void evaluate(const Term& term, std::uint64_t first, T (&value)[kCount]) {
+  SUTURE_HOST_DEVICE static void evaluate(const Term& term, std::uint64_t first,
+                                          T (&value)[kCount]) {
     widen_any(term.minuend_dtype, term.minuend, first, value);
     if (term.subtrahend == nullptr) return;
     T subtrahend[kCount];
@@ -71,7 +73,8 @@ SUTURE_HOST_DEVICE inline void scale_run(double scale, T (&value)[kCount]) {
   for (unsigned i = 0; i < kCount; ++i) value[i] = multiply(value[i], static_cast<T>(scale));
 }
 
-/// Changes `kCount` elements. Where the sum equals the target, or that is NaN, its stored bits stay.
+/// Changes `kCount` elements. Where the sum equals the target, or that is NaN, its stored bits
+/// stay.
 template <typename T, Dtype kTarget, typename Terms, unsigned kCount>
 SUTURE_HOST_DEVICE inline void update_run(const Update& update, const Term* terms,
                                           std::uint64_t first) {
@@ -96,8 +99,8 @@ SUTURE_HOST_DEVICE inline void update_run(const Update& update, const Term* term
   store(update.target, first, stored);
 }
 
-/// The part of thread `thread` of `threads` in changing tile `tile` of a tensor, whose terms begin at
-/// `terms`.
+/// The part of thread `thread` of `threads` in changing tile `tile` of a tensor, whose terms begin
+/// at `terms`.
 template <typename T, Dtype kTarget, typename Terms>
 SUTURE_HOST_DEVICE inline void update_tile(const Update& update, const Term* terms,
                                            std::uint64_t tile, unsigned thread, unsigned threads) {

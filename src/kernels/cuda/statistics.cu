@@ -1,8 +1,7 @@
-#include "kernels/cuda/statistics.h"
-
 #include <algorithm>
 
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/statistics.h"
 
 namespace suture::kernels::cuda {
 namespace {
@@ -106,8 +105,8 @@ __global__ void __launch_bounds__(kThreads)
   const Place place = place_of_thread(first_block);
   if (place.tile >= tables.tile_count) return;
   const TileOfTensor at = find_tile(tables.ends, tables.measurement_count, place.tile);
-  const PairLane found = measure_pair_lane<T>(tables.measurements[at.tensor], tables.terms, at.tile,
-                                              place.lane);
+  const PairLane found =
+      measure_pair_lane<T>(tables.measurements[at.tensor], tables.terms, at.tile, place.lane);
   __syncwarp(place.half_warp_mask);
   const unsigned mask = place.half_warp_mask;
   const double sum = add_lanes(found.dot, mask);
@@ -157,10 +156,10 @@ Status run(cudaStream_t stream, const std::vector<Measurement>& measurements,
                                                 static_cast<double*>(sums.data()));
       });
   if (failed(launched)) return launched;
-  Status copied = status_of(
-      cudaMemcpyAsync(found.counts.data(), counts, found.counts.size() * sizeof(Counts),
-                      cudaMemcpyDeviceToHost, stream),
-      "cudaMemcpyAsync of the counts");
+  Status copied =
+      status_of(cudaMemcpyAsync(found.counts.data(), counts, found.counts.size() * sizeof(Counts),
+                                cudaMemcpyDeviceToHost, stream),
+                "cudaMemcpyAsync of the counts");
   if (failed(copied)) return copied;
   copied = status_of(cudaMemcpyAsync(found.tile_sums.data(), sums.data(), tiles * sizeof(double),
                                      cudaMemcpyDeviceToHost, stream),
@@ -227,9 +226,8 @@ Status measure(int device, void* stream_handle, const Measurement* measurements,
   const DeviceScope scope(device);
   if (failed(scope.status())) return scope.status();
   auto* stream = static_cast<cudaStream_t>(stream_handle);
-  const Status status =
-      measure_in_precision<Counts>(false, stream, measurements, count, terms, term_count, in_float,
-                                   kernel_name, results);
+  const Status status = measure_in_precision<Counts>(false, stream, measurements, count, terms,
+                                                     term_count, in_float, kernel_name, results);
   if (failed(status)) return status;
   return measure_in_precision<Counts>(true, stream, measurements, count, terms, term_count,
                                       in_double, kernel_name, results);

@@ -1,8 +1,9 @@
 #pragma once
 
-// Sums over tensors, lane by lane, in the order of `kernels/cpu/statistics.cpp`: 16 interleaved lanes in
-// tiles of 65,536 elements. A device thread is one lane, so the sums have the CPU's bytes. Lanes do not
-// talk to each other until all have ended, so a host can play them one after the other.
+// Sums over tensors, lane by lane, in the order of `kernels/cpu/statistics.cpp`: 16 interleaved
+// lanes in tiles of 65,536 elements. A device thread is one lane, so the sums have the CPU's bytes.
+// Lanes do not talk to each other until all have ended, so a host can play them one after the
+// other.
 
 #include "kernels/cuda/convert.h"
 #include "kernels/cuda/interface.h"
@@ -152,8 +153,8 @@ SUTURE_HOST_DEVICE inline void take_pair(T first, T second, PairLane& lane) {
   if (second > 0) ++lane.second_positive;
 }
 
-/// The elements of lane `lane` in tile `tile`: `visit(index, counter)` with a run of `kLaneRun` of them
-/// (counter.count is kLaneRun) or a single one, in order.
+/// The elements of lane `lane` in tile `tile`: `visit(index, counter)` with a run of `kLaneRun` of
+/// them (counter.count is kLaneRun) or a single one, in order.
 template <unsigned kCount>
 struct RunOf {
   static constexpr unsigned count = kCount;

@@ -18,8 +18,7 @@ Status probe(int device) {
   return status;
 }
 
-constexpr Table kTable{kVersion,     sizeof(Table),  probe,
-                       add_in_place, measure_values, measure_pairs};
+constexpr Table kTable{kVersion, sizeof(Table), probe, add_in_place, measure_values, measure_pairs};
 
 }  // namespace
 

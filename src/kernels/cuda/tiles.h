@@ -6,8 +6,8 @@
 
 namespace suture::kernels::cuda {
 
-/// A launch covers many tensors, cut into tiles that are counted through: tensor i has the tiles from
-/// `ends[i - 1]` (0 for the first) to `ends[i] - 1`.
+/// A launch covers many tensors, cut into tiles that are counted through: tensor i has the tiles
+/// from `ends[i - 1]` (0 for the first) to `ends[i] - 1`.
 struct TileOfTensor {
   std::uint64_t tensor;
   std::uint64_t tile;  ///< Counted from the tensor's first.

@@ -1,0 +1,65 @@
+# libsuture_cuda.so: the CUDA kernels in a library of their own, which is loaded when a CUDA device is asked
+# for. Built where there is a toolkit that can; everything else is the same without it.
+#
+# Sets SUTURE_CUDA_BUILT. The toolkit is CMAKE_CUDA_COMPILER, CUDACXX, what is on PATH, or /usr/local/cuda.
+
+set(SUTURE_CUDA_BUILT FALSE)
+set(_suture_cuda_oldest 12.8) # the first that knows sm_100
+
+function(_suture_no_cuda reason)
+  if(SUTURE_WITH_CUDA STREQUAL "AUTO")
+    message(STATUS "CUDA kernels left out: ${reason}")
+  else()
+    message(FATAL_ERROR "SUTURE_WITH_CUDA is ${SUTURE_WITH_CUDA}, but ${reason}")
+  endif()
+endfunction()
+
+# Whatever links suture can find the library: in the build tree, or in the library folder of the
+# install tree.
+set(_suture_cuda_rpath "$<BUILD_INTERFACE:LINKER:-rpath,${PROJECT_BINARY_DIR}>"
+                       "$<INSTALL_INTERFACE:LINKER:-rpath,$<INSTALL_PREFIX>/${CMAKE_INSTALL_LIBDIR}>")
+target_compile_definitions(suture PRIVATE SUTURE_INSTALL_LIBDIR="${CMAKE_INSTALL_LIBDIR}")
+
+if(NOT SUTURE_WITH_CUDA)
+  return()
+endif()
+
+if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
+  find_program(SUTURE_NVCC nvcc HINTS /usr/local/cuda/bin)
+  mark_as_advanced(SUTURE_NVCC)
+  if(SUTURE_NVCC)
+    set(CMAKE_CUDA_COMPILER "${SUTURE_NVCC}")
+  endif()
+endif()
+set(CMAKE_CUDA_ARCHITECTURES 80-real 90-real 100) # and newer ones, compiled from the last by the driver
+include(CheckLanguage)
+check_language(CUDA)
+if(NOT CMAKE_CUDA_COMPILER)
+  _suture_no_cuda("there is no working CUDA compiler")
+  return()
+endif()
+enable_language(CUDA)
+if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS _suture_cuda_oldest)
+  _suture_no_cuda("CUDA ${CMAKE_CUDA_COMPILER_VERSION} is older than ${_suture_cuda_oldest}")
+  return()
+endif()
+
+add_library(suture_cuda SHARED src/kernels/cuda/linear_form.cu src/kernels/cuda/statistics.cu
+                               src/kernels/cuda/table.cu)
+target_include_directories(suture_cuda PRIVATE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
+# The standard as an option, since CMake 3.25 does not know it of nvcc. No operation may be fused with another: the kernels say so for each, and this for what they forgot.
+target_compile_options(
+  suture_cuda PRIVATE -std=c++20 --fmad=false -Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Wshadow,-Wconversion
+                      -Xcompiler=-Wno-sign-conversion,-Werror)
+set_property(TARGET suture_cuda PROPERTY CXX_STANDARD) # CUDA's would follow it
+# The runtime is linked statically, hidden from and unaware of the one that LibTorch brings, so that any
+# LibTorch will do; both work in the device's one primary context.
+set_target_properties(
+  suture_cuda
+  PROPERTIES CUDA_RUNTIME_LIBRARY Static
+             CUDA_VISIBILITY_PRESET hidden
+             LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
+target_link_options(suture_cuda PRIVATE "LINKER:--exclude-libs,ALL" "LINKER:--no-undefined")
+target_link_options(suture INTERFACE ${_suture_cuda_rpath})
+add_dependencies(suture suture_cuda) # wanted wherever suture is, though not linked
+set(SUTURE_CUDA_BUILT TRUE)
