@@ -44,19 +44,25 @@ if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS _suture_cuda_oldest)
   return()
 endif()
 
+# CMake 3.25 does not know that nvcc does C++20.
+if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
+  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+endif()
+
 add_library(suture_cuda SHARED src/kernels/cuda/linear_form.cu src/kernels/cuda/statistics.cu
                                src/kernels/cuda/table.cu)
 target_include_directories(suture_cuda PRIVATE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
-# The standard as an option, since CMake 3.25 does not know it of nvcc. No operation may be fused with another: the kernels say so for each, and this for what they forgot.
+# No operation may be fused with another: the kernels say so for each, and this for what they forgot.
 target_compile_options(
-  suture_cuda PRIVATE -std=c++20 --fmad=false -Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Wshadow,-Wconversion
+  suture_cuda PRIVATE --fmad=false -Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Wshadow,-Wconversion
                       -Xcompiler=-Wno-sign-conversion,-Werror)
-set_property(TARGET suture_cuda PROPERTY CXX_STANDARD) # CUDA's would follow it
 # The runtime is linked statically, hidden from and unaware of the one that LibTorch brings, so that any
 # LibTorch will do; both work in the device's one primary context.
 set_target_properties(
   suture_cuda
-  PROPERTIES CUDA_RUNTIME_LIBRARY Static
+  PROPERTIES CUDA_STANDARD 20
+             CUDA_STANDARD_REQUIRED ON
+             CUDA_RUNTIME_LIBRARY Static
              CUDA_VISIBILITY_PRESET hidden
              LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
 target_link_options(suture_cuda PRIVATE "LINKER:--exclude-libs,ALL" "LINKER:--no-undefined")

@@ -13,6 +13,11 @@ endfunction()
 
 file(REMOVE_RECURSE ${WORK})
 run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/first)
+file(GLOB _built ${BUILD}/libsuture_cuda.so)
+file(GLOB_RECURSE _installed ${WORK}/first/*/libsuture_cuda.so)
+if(_built AND NOT _installed)
+  message(FATAL_ERROR "the CUDA kernels were built, but not installed")
+endif()
 file(RENAME ${WORK}/first ${WORK}/prefix) # the package must not remember where it was installed
 
 run(${CMAKE_COMMAND} -E env CMAKE_PREFIX_PATH=${WORK}/prefix:${LIBTORCH} ${CMAKE_COMMAND} -S ${SOURCE}/examples/embed

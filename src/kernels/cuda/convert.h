@@ -157,12 +157,10 @@ SUTURE_HOST_DEVICE inline void load(const void* data, std::uint64_t first, Bits 
   if constexpr (kCount == 1) {
     out[0] = *from;
   } else {
-    static_assert(sizeof out % sizeof(Words) == 0);
-    Words words[sizeof out / sizeof(Words)];
-    for (unsigned i = 0; i < sizeof out / sizeof(Words); ++i) {
-      words[i] = reinterpret_cast<const Words*>(from)[i];
-    }
-    memcpy(out, words, sizeof out);
+    constexpr unsigned kWords = kCount * sizeof(Bits) / sizeof(Words);
+    Words words[kWords];
+    for (unsigned i = 0; i < kWords; ++i) words[i] = reinterpret_cast<const Words*>(from)[i];
+    memcpy(out, words, sizeof words);
   }
 }
 
@@ -173,11 +171,10 @@ SUTURE_HOST_DEVICE inline void store(void* data, std::uint64_t first, const Bits
   if constexpr (kCount == 1) {
     *to = in[0];
   } else {
-    static_assert(sizeof in % sizeof(Words) == 0);
-    Words words[sizeof in / sizeof(Words)];
-    memcpy(words, in, sizeof in);
-    for (unsigned i = 0; i < sizeof in / sizeof(Words); ++i)
-      reinterpret_cast<Words*>(to)[i] = words[i];
+    constexpr unsigned kWords = kCount * sizeof(Bits) / sizeof(Words);
+    Words words[kWords];
+    memcpy(words, in, sizeof words);
+    for (unsigned i = 0; i < kWords; ++i) reinterpret_cast<Words*>(to)[i] = words[i];
   }
 }
 
