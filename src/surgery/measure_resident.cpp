@@ -4,6 +4,8 @@
 #include <optional>
 #include <utility>
 
+#include <c10/core/DeviceGuard.h>
+
 #include "core/cuda_device.h"
 #include "kernels/batch.h"
 #include "stream/worker_pool.h"
@@ -134,7 +136,9 @@ void ResidentPass::run() {
 bool measure_resident(const std::vector<MeasuredVector>& vectors,
                       std::vector<TensorMeasures>& tensors, const RunOptions& options) {
   ResidentPass pass(vectors, tensors);
-  if (!pass.collect() || !kernels::why_no_cuda_kernels(pass.device().index()).empty()) return false;
+  if (!pass.collect()) return false;
+  const c10::DeviceGuard guard(pass.device());
+  if (!kernels::why_no_cuda_kernels(pass.device().index()).empty()) return false;
   stream::check_cancelled(options);
   pass.run();
   return true;

@@ -4,6 +4,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
+#include <c10/core/DeviceGuard.h>
 #include <c10/core/StreamGuard.h>
 
 #include "core/cuda_device.h"
@@ -101,6 +102,7 @@ bool ResidentUpdates::can_take(const at::Tensor& weight) {
   if (!weight.is_cuda()) return false;
   const int device = weight.device().index();
   if (const auto known = usable_.find(device); known != usable_.end()) return known->second;
+  const c10::DeviceGuard guard(weight.device());
   const std::string missing = kernels::why_no_cuda_kernels(device);
   if (!missing.empty() && options_.on_note)
     options_.on_note("weights on " + weight.device().str() +
@@ -165,7 +167,9 @@ void ResidentUpdates::run() {
   std::vector<kernels::TensorUpdate> updates;
   for (const Pending& update : pending_)
     updates.push_back(whole_update(update.weight, update.terms));
-  kernels::add_in_place(updates, kernel_stream(current_stream(pending_.front().weight.device())));
+  const c10::Device device = pending_.front().weight.device();
+  const c10::DeviceGuard guard(device);
+  kernels::add_in_place(updates, kernel_stream(current_stream(device)));
   pending_.clear();
   written_.clear();
   read_.clear();

@@ -2,6 +2,7 @@
 #
 # cmake -DLIBRARY=<libsuture_cuda.so> -DNVCC=<nvcc> -P no_fused_operations_test.cmake
 
+cmake_minimum_required(VERSION 3.25)
 get_filename_component(_toolkit "${NVCC}" DIRECTORY)
 find_program(CUOBJDUMP cuobjdump HINTS ${_toolkit})
 if(NOT CUOBJDUMP)
@@ -20,7 +21,7 @@ foreach(_expected FADD FMUL DADD DMUL)
     message(FATAL_ERROR "no ${_expected} in the machine code of ${LIBRARY}")
   endif()
 endforeach()
-string(REGEX MATCHALL "[^A-Z]([FDH]FMA|FFMA2|HFMA2)[^A-Z;]*[^;]*;" _fused "${_code}")
+string(REGEX MATCHALL "[^A-Z]([FDH]FMA|FFMA2|HFMA2)[^A-Z][^;]*" _fused "${_code}")
 if(_fused)
   list(GET _fused 0 _first)
   list(LENGTH _fused _count)

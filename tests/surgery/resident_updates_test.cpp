@@ -1,5 +1,7 @@
 #include "surgery/resident_updates.h"
 
+#include <string>
+
 #include <ATen/ATen.h>
 
 #include <gtest/gtest.h>
@@ -17,7 +19,8 @@ namespace {
 using test::same_bits;
 
 TEST(AddressRanges, OverlapByASingleByte) {
-  alignas(16) char memory[100];
+  const std::string bytes(100, ' ');
+  const char* memory = bytes.data();
   AddressRanges ranges;
   EXPECT_FALSE(ranges.overlap(memory, 100));
   ranges.add(memory + 10, 10);
@@ -34,7 +37,8 @@ TEST(AddressRanges, OverlapByASingleByte) {
 }
 
 TEST(AddressRanges, JoinsWhatOverlaps) {
-  char memory[100];
+  const std::string bytes(100, ' ');
+  const char* memory = bytes.data();
   AddressRanges ranges;
   ranges.add(memory + 10, 10);
   ranges.add(memory + 30, 10);

@@ -17,16 +17,16 @@ inline Status status_of(cudaError_t error, const char* operation) {
 
 inline bool failed(const Status& status) { return status.operation != nullptr; }
 
-/// Makes `device` current while it lives.
+/// Makes `device` current while it lives. It is set even where it seems to be: another copy of the
+/// runtime in this process may have changed the context behind this one's back.
 class DeviceScope {
  public:
-  explicit DeviceScope(int device) {
+  explicit DeviceScope(int device) : device_(device) {
     status_ = status_of(cudaGetDevice(&previous_), "cudaGetDevice");
-    changed_ = !failed(status_) && previous_ != device;
-    if (changed_) status_ = status_of(cudaSetDevice(device), "cudaSetDevice");
+    if (!failed(status_)) status_ = status_of(cudaSetDevice(device), "cudaSetDevice");
   }
   ~DeviceScope() {
-    if (changed_) cudaSetDevice(previous_);
+    if (!failed(status_) && previous_ != device_) cudaSetDevice(previous_);
   }
   DeviceScope(const DeviceScope&) = delete;
   DeviceScope& operator=(const DeviceScope&) = delete;
@@ -34,8 +34,8 @@ class DeviceScope {
   const Status& status() const { return status_; }
 
  private:
+  int device_;
   int previous_ = 0;
-  bool changed_ = false;
   Status status_;
 };
 

@@ -165,7 +165,7 @@ TEST_P(CudaLinearForm, SeveralTermsInTheOrderWritten) {
   expect_like_the_cpu(specs);
 }
 
-TEST_P(CudaLinearForm, AScaleOfOneIsNoProduct) {
+TEST_P(CudaLinearForm, AScaleOfOne) {
   std::vector<UpdateSpec> specs;
   for (const Dtype dtype : kComputableDtypes) specs.push_back({dtype, 3000, {{dtype, dtype, 1}}});
   expect_like_the_cpu(specs);
