@@ -1,9 +1,8 @@
 # libsuture_cuda.so: the CUDA kernels in a library of their own, which is loaded when a CUDA device is asked
 # for. Built where there is a toolkit that can; everything else is the same without it.
 #
-# Sets SUTURE_CUDA_BUILT. The toolkit is CMAKE_CUDA_COMPILER, CUDACXX, what is on PATH, or /usr/local/cuda.
+# The toolkit is CMAKE_CUDA_COMPILER, CUDACXX, what is on PATH, or /usr/local/cuda.
 
-set(SUTURE_CUDA_BUILT FALSE)
 set(_suture_cuda_oldest 12.8) # the first that knows sm_100
 
 function(_suture_no_cuda reason)
@@ -20,18 +19,19 @@ set(_suture_cuda_rpath "$<BUILD_INTERFACE:LINKER:-rpath,${PROJECT_BINARY_DIR}>"
                        "$<INSTALL_INTERFACE:LINKER:-rpath,$<INSTALL_PREFIX>/${CMAKE_INSTALL_LIBDIR}>")
 target_compile_definitions(suture PRIVATE SUTURE_INSTALL_LIBDIR="${CMAKE_INSTALL_LIBDIR}")
 
+# Of the last one there is PTX, too, from which a driver compiles for newer ones.
+set(SUTURE_CUDA_ARCHITECTURES "80-real;90-real;100" CACHE STRING "Architectures of the CUDA kernels, as CMake names them")
 if(NOT SUTURE_WITH_CUDA)
   return()
 endif()
 
 if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
-  find_program(SUTURE_NVCC nvcc HINTS /usr/local/cuda/bin)
+  find_program(SUTURE_NVCC nvcc PATHS /usr/local/cuda/bin)
   mark_as_advanced(SUTURE_NVCC)
   if(SUTURE_NVCC)
-    set(CMAKE_CUDA_COMPILER "${SUTURE_NVCC}")
+    set(ENV{CUDACXX} "${SUTURE_NVCC}") # a compiler that is named outright would not be tried first
   endif()
 endif()
-set(CMAKE_CUDA_ARCHITECTURES 80-real 90-real 100) # and newer ones, compiled from the last by the driver
 include(CheckLanguage)
 check_language(CUDA)
 if(NOT CMAKE_CUDA_COMPILER)
@@ -60,7 +60,8 @@ target_compile_options(
 # LibTorch will do; both work in the device's one primary context.
 set_target_properties(
   suture_cuda
-  PROPERTIES CUDA_STANDARD 20
+  PROPERTIES CUDA_ARCHITECTURES "${SUTURE_CUDA_ARCHITECTURES}"
+             CUDA_STANDARD 20
              CUDA_STANDARD_REQUIRED ON
              CUDA_RUNTIME_LIBRARY Static
              CUDA_VISIBILITY_PRESET hidden
@@ -68,4 +69,3 @@ set_target_properties(
 target_link_options(suture_cuda PRIVATE "LINKER:--exclude-libs,ALL" "LINKER:--no-undefined")
 target_link_options(suture INTERFACE ${_suture_cuda_rpath})
 add_dependencies(suture suture_cuda) # wanted wherever suture is, though not linked
-set(SUTURE_CUDA_BUILT TRUE)

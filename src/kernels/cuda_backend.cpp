@@ -1,6 +1,9 @@
 #include "kernels/cuda_backend.h"
 
 #include <dlfcn.h>
+#include <filesystem>
+#include <link.h>
+#include <system_error>
 #include <unistd.h>
 
 #include "suture/version.h"
@@ -53,15 +56,26 @@ CudaBackend load(const std::string& path) {
   return {nullptr, path + " belongs to another version of Suture than " + kVersion};
 }
 
-std::string folder_of_this_code() {
-  Dl_info found;
-  if (::dladdr(reinterpret_cast<const void*>(&cuda_backend_candidates), &found) == 0 ||
-      found.dli_fname == nullptr) {
+// The file that holds this code. A program calls itself what it was started as, which need not be a
+// path.
+std::string file_of_this_code() {
+  Dl_info info;
+  void* found = nullptr;
+  if (::dladdr1(reinterpret_cast<const void*>(&cuda_backend_candidates), &info, &found,
+                RTLD_DL_LINKMAP) == 0) {
     return {};
   }
-  const std::string path = found.dli_fname;
-  const std::size_t slash = path.rfind('/');
-  return slash == std::string::npos ? std::string() : path.substr(0, slash + 1);
+  const auto* object = static_cast<const link_map*>(found);
+  if (object != nullptr && object->l_name != nullptr && *object->l_name != '\0') {
+    return object->l_name;
+  }
+  std::error_code error;
+  return std::filesystem::read_symlink("/proc/self/exe", error).string();
+}
+
+std::string folder_of_this_code() {
+  const std::string path = file_of_this_code();
+  return path.substr(0, path.rfind('/') + 1);
 }
 
 }  // namespace
