@@ -108,8 +108,7 @@ const CudaBackend& cuda_backend() {
   return backend;
 }
 
-std::string why_no_cuda_kernels(int device) {
-  const CudaBackend& backend = cuda_backend();
+std::string why_no_cuda_kernels(int device, const CudaBackend& backend) {
   if (!backend.missing.empty()) return backend.missing;
   const cuda::Status status = backend.table->probe(device);
   if (status.operation == nullptr) return {};

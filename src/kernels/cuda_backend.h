@@ -32,6 +32,6 @@ CudaBackend load_cuda_backend(const std::vector<std::string>& candidates);
 const CudaBackend& cuda_backend();
 
 /// Why the CUDA kernels cannot run on a device, in words; empty when they can.
-std::string why_no_cuda_kernels(int device);
+std::string why_no_cuda_kernels(int device, const CudaBackend& backend = cuda_backend());
 
 }  // namespace suture::kernels

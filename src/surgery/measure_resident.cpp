@@ -6,7 +6,6 @@
 
 #include <c10/core/DeviceGuard.h>
 
-#include "core/cuda_device.h"
 #include "kernels/batch.h"
 #include "stream/worker_pool.h"
 #include "surgery/resident.h"
@@ -21,17 +20,18 @@ struct ResidentSum {
   bool in_double = false;
 };
 
-std::optional<c10::Device> device_of(const ActiveTerm& term) {
+std::optional<c10::Device> device_of(const ActiveTerm& term, c10::DeviceType memory) {
   const at::Tensor* tensor = term.minuend_source->in_memory(*term.minuend);
-  if (tensor == nullptr || !tensor->is_cuda()) return std::nullopt;
+  if (tensor == nullptr || tensor->device().type() != memory) return std::nullopt;
   return tensor->device();
 }
 
 // Everything of a pass as the kernels take it; nothing when an operand lies elsewhere.
 class ResidentPass {
  public:
-  ResidentPass(const std::vector<MeasuredVector>& vectors, std::vector<TensorMeasures>& tensors)
-      : vectors_(vectors), tensors_(tensors) {}
+  ResidentPass(const std::vector<MeasuredVector>& vectors, std::vector<TensorMeasures>& tensors,
+               const ResidentMachine& machine)
+      : vectors_(vectors), tensors_(tensors), machine_(machine) {}
 
   bool collect();
   void run();
@@ -46,6 +46,7 @@ class ResidentPass {
 
   const std::vector<MeasuredVector>& vectors_;
   std::vector<TensorMeasures>& tensors_;
+  const ResidentMachine& machine_;
   std::optional<c10::Device> device_;
   std::vector<ResidentSum> sums_, bases_;
   std::vector<std::pair<std::size_t, std::size_t>> pair_sums_;  // positions in sums_
@@ -78,7 +79,7 @@ bool ResidentPass::collect_tensor(std::size_t tensor) {
 bool ResidentPass::add_sum(std::size_t tensor, std::size_t vector,
                            const std::vector<ActiveTerm>& terms) {
   if (terms.empty()) return true;
-  if (!device_) device_ = device_of(terms.front());
+  if (!device_) device_ = device_of(terms.front(), machine_.memory);
   if (!device_ || !are_resident(terms, *device_)) return false;
   sums_.push_back(
       {tensor, vector, resident_terms(terms, *device_), sum_dtype(terms) == Dtype::kF64});
@@ -92,7 +93,7 @@ bool ResidentPass::add_base(std::size_t tensor, std::size_t vector) {
   term.scale = 1;
   term.minuend_source = vectors_[vector].base.get();
   term.minuend = base;
-  if (!device_) device_ = device_of(term);
+  if (!device_) device_ = device_of(term, machine_.memory);
   if (!device_ || !are_resident({term}, *device_)) return false;
   bases_.push_back({tensor, vector, resident_terms({term}, *device_), base->dtype == Dtype::kF64});
   return true;
@@ -117,13 +118,13 @@ std::vector<kernels::TensorPair> ResidentPass::pairs() const {
 
 void ResidentPass::run() {
   const kernels::CudaStream stream = kernel_stream(current_stream(*device_));
-  const auto values = kernels::measure_values(as_tensor_sums(sums_), stream);
+  const auto values = kernels::measure_values(as_tensor_sums(sums_), stream, machine_.backend());
   for (std::size_t i = 0; i < sums_.size(); ++i)
     tensors_[sums_[i].tensor].values[sums_[i].vector] = values[i];
-  const auto bases = kernels::measure_values(as_tensor_sums(bases_), stream);
+  const auto bases = kernels::measure_values(as_tensor_sums(bases_), stream, machine_.backend());
   for (std::size_t i = 0; i < bases_.size(); ++i)
     tensors_[bases_[i].tensor].base_squares[bases_[i].vector] = bases[i].sum_of_squares;
-  const auto found = kernels::measure_pairs(pairs(), stream);
+  const auto found = kernels::measure_pairs(pairs(), stream, machine_.backend());
   for (std::size_t i = 0; i < pair_sums_.size(); ++i) {
     const ResidentSum& first = sums_[pair_sums_[i].first];
     const ResidentSum& second = sums_[pair_sums_[i].second];
@@ -134,11 +135,11 @@ void ResidentPass::run() {
 }  // namespace
 
 bool measure_resident(const std::vector<MeasuredVector>& vectors,
-                      std::vector<TensorMeasures>& tensors, const RunOptions& options) {
-  ResidentPass pass(vectors, tensors);
-  if (!pass.collect()) return false;
+                      std::vector<TensorMeasures>& tensors, const RunOptions& options,
+                      const ResidentMachine& machine) {
+  ResidentPass pass(vectors, tensors, machine);
+  if (!pass.collect() || !machine.missing(pass.device()).empty()) return false;
   const c10::DeviceGuard guard(pass.device());
-  if (!kernels::why_no_cuda_kernels(pass.device().index()).empty()) return false;
   stream::check_cancelled(options);
   pass.run();
   return true;

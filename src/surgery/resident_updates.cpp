@@ -7,7 +7,6 @@
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/StreamGuard.h>
 
-#include "core/cuda_device.h"
 #include "core/scalar_type.h"
 #include "kernels/batch.h"
 #include "stream/tiles.h"
@@ -55,7 +54,8 @@ kernels::StoredTile send_tile(const TensorSource& source, const TensorInfo& tens
 }
 
 void update_tile(const at::Tensor& dense, const std::vector<ActiveTerm>& terms,
-                 const stream::Tile& tile, const c10::Stream& stream) {
+                 const stream::Tile& tile, const c10::Stream& stream,
+                 const kernels::CudaBackend& backend) {
   // Freed in the stream's order, so that the queued kernel still finds them.
   std::vector<at::Tensor> kept;
   std::vector<kernels::TermTile> tiles;
@@ -74,7 +74,7 @@ void update_tile(const at::Tensor& dense, const std::vector<ActiveTerm>& terms,
   update.target = static_cast<char*>(update.target) +
                   tile.first * static_cast<std::uint64_t>(bytes_of(update.dtype));
   update.count = tile.count;
-  kernels::add_in_place({&update, 1}, kernel_stream(stream));
+  kernels::add_in_place({&update, 1}, kernel_stream(stream), backend);
 }
 
 }  // namespace
@@ -99,11 +99,10 @@ void AddressRanges::add(const void* data, std::uint64_t bytes) {
 }
 
 bool ResidentUpdates::can_take(const at::Tensor& weight) {
-  if (!weight.is_cuda()) return false;
+  if (weight.device().type() != machine_.memory) return false;
   const int device = weight.device().index();
   if (const auto known = usable_.find(device); known != usable_.end()) return known->second;
-  const c10::DeviceGuard guard(weight.device());
-  const std::string missing = kernels::why_no_cuda_kernels(device);
+  const std::string missing = machine_.missing(weight.device());
   if (!missing.empty() && options_.on_note)
     options_.on_note("weights on " + weight.device().str() +
                      " are computed on the CPU, since there are no CUDA kernels: " + missing);
@@ -156,7 +155,7 @@ void ResidentUpdates::add_streamed(const at::Tensor& dense, const std::vector<Ac
   stream::run_jobs(tiles.size(), options_, [&] {
     return [&](std::size_t job) {
       const c10::StreamGuard guard(stream);  // LibTorch's current stream is the thread's own
-      update_tile(dense, terms, tiles[job], stream);
+      update_tile(dense, terms, tiles[job], stream, machine_.backend());
     };
   });
 }
@@ -169,7 +168,7 @@ void ResidentUpdates::run() {
     updates.push_back(whole_update(update.weight, update.terms));
   const c10::Device device = pending_.front().weight.device();
   const c10::DeviceGuard guard(device);
-  kernels::add_in_place(updates, kernel_stream(current_stream(device)));
+  kernels::add_in_place(updates, kernel_stream(current_stream(device)), machine_.backend());
   pending_.clear();
   written_.clear();
   read_.clear();

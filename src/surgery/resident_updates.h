@@ -8,6 +8,7 @@
 
 #include "suture/run_options.h"
 
+#include "core/cuda_device.h"
 #include "kernels/linear_form.h"
 #include "surgery/form.h"
 
@@ -29,9 +30,10 @@ class AddressRanges {
 /// current streams. Not synchronised.
 class ResidentUpdates {
  public:
-  explicit ResidentUpdates(const RunOptions& options) : options_(options) {}
+  explicit ResidentUpdates(const RunOptions& options, const ResidentMachine& machine = {})
+      : options_(options), machine_(machine) {}
 
-  /// True when the weight is on a CUDA device that there are kernels for; where they are missing, a
+  /// True when the weight is on a device that there are kernels for; where they are missing, a
   /// note says why, once.
   bool can_take(const at::Tensor& weight);
 
@@ -54,6 +56,7 @@ class ResidentUpdates {
   bool must_wait(const Pending& update) const;
 
   const RunOptions& options_;
+  const ResidentMachine machine_;
   std::map<int, bool> usable_;    // by device
   std::vector<Pending> pending_;  // of one device
   AddressRanges written_, read_;

@@ -27,7 +27,8 @@ Status probe(int device) {
 Status add_in_place(int device, void*, const Update* updates, std::size_t update_count,
                     const Term* terms, std::size_t) {
   if (device != 0) return probe(device);
-  for (std::size_t i = 0; i < update_count; ++i) {
+  // Backwards, since a device keeps no order either.
+  for (std::size_t i = update_count; i-- > 0;) {
     const Update& update = updates[i];
     const Term* own = terms + update.terms.first;
     with_update_kind(kind_of(update, own), [&]<typename T, Dtype kTarget, typename Terms>() {
