@@ -1,6 +1,7 @@
 #include "surgery/measure.h"
 
 #include <algorithm>
+#include <atomic>
 #include <mutex>
 #include <numeric>
 #include <unordered_map>
@@ -10,13 +11,14 @@
 
 #include "stream/tiles.h"
 #include "stream/worker_pool.h"
-#include "surgery/measure_resident.h"
 #include "surgery/term_reader.h"
 
 namespace suture {
 namespace {
 
 using kernels::kStatisticsTile;
+
+std::atomic<MeasureResident> measure_resident_installed{nullptr};
 
 // One tensor of the pass: what each vector needs from it, and a slot per tile for every sum, so
 // that sums can be added in index order whichever thread was first.
@@ -138,7 +140,8 @@ std::size_t MeasuringPass::bytes_per_element() const {
 
 std::vector<TensorMeasures> MeasuringPass::run() {
   stream::ProgressMeter progress(options_, "measuring", bytes_to_read());
-  if (measure_resident(vectors_, tensors_, options_)) {
+  const MeasureResident resident = measure_resident_installed;
+  if (resident != nullptr && resident(vectors_, tensors_, options_)) {
     progress.add(bytes_to_read());
     progress.finish();
     return std::move(tensors_);
@@ -267,6 +270,8 @@ const TensorInfo* usable_base(const MeasuredVector& measured, const TensorMeasur
   const bool usable = base != nullptr && is_computable(base->dtype) && base->shape == tensor.shape;
   return usable ? base : nullptr;
 }
+
+void install_measure_resident(MeasureResident measure) { measure_resident_installed = measure; }
 
 std::vector<TensorMeasures> measure(const std::vector<MeasuredVector>& vectors,
                                     const RunOptions& options) {

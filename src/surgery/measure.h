@@ -36,6 +36,12 @@ std::vector<std::size_t> in_name_order(const std::vector<TensorMeasures>& tensor
 /// compute with.
 const TensorInfo* usable_base(const MeasuredVector& measured, const TensorMeasures& tensor);
 
+/// Measures vectors that lie in a device's memory; false when these do not. Installed by the first
+/// vector over state dicts, so that a program which only reads files need not load LibTorch.
+using MeasureResident = bool (*)(const std::vector<MeasuredVector>&, std::vector<TensorMeasures>&,
+                                 const RunOptions&);
+void install_measure_resident(MeasureResident measure);
+
 /// Measures all vectors in one streaming pass over their sources; tensors in the order of the first
 /// vector, then of those that only later ones have. Throws CompatibilityError when two vectors give
 /// one name different shapes, IoError, Interrupted.

@@ -13,6 +13,7 @@
 #include "stream/tiles.h"
 #include "stream/worker_pool.h"
 #include "surgery/form.h"
+#include "surgery/measure_resident.h"
 #include "surgery/resident_updates.h"
 #include "surgery/term_reader.h"
 
@@ -97,13 +98,20 @@ void require_applicable(const TaskVector& vector, const StateDict& weights) {
   }
 }
 
+bool measure_on_device(const std::vector<MeasuredVector>& vectors,
+                       std::vector<TensorMeasures>& tensors, const RunOptions& options) {
+  return measure_resident(vectors, tensors, options);
+}
+
 }  // namespace
 
 TaskVector TaskVector::difference(const StateDict& tuned, const StateDict& base) {
+  install_measure_resident(measure_on_device);
   return TaskVector(difference_of(make_source(tuned, "tuned"), make_source(base, "base")));
 }
 
 TaskVector TaskVector::from(const StateDict& deltas) {
+  install_measure_resident(measure_on_device);
   return TaskVector(single_term(make_source(deltas, "deltas"), nullptr));
 }
 
