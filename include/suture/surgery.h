@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,10 +16,12 @@ namespace suture {
 
 /// How a vector is written.
 struct ExtractOptions {
-  /// Dtype of the stored tensors. By default float32, and float64 for each tensor in which a
-  /// float32 vector would not give the tuned model's bytes back when it is added to the base.
+  /// Dtype of the stored tensors. By default each gets the narrowest of bf16, f16 and f32 that
+  /// holds its float32 differences exactly; f64 where a float32 vector would not give the tuned
+  /// model's bytes back when it is added to the base, and where a donor is f64.
   std::optional<Dtype> dtype;
-  Selection only;                                 ///< Tensors to store; all by default.
+  bool sparse = false;  ///< Store mostly-zero tensors as a bitmap and the values that are not zero.
+  Selection only;       ///< Tensors to store; all by default.
   std::uint64_t max_shard_bytes = 5'000'000'000;  ///< For folders.
   bool replace_existing = false;                  ///< Else an existing output is refused.
   bool dry_run = false;                           ///< Report what would be written; write nothing.
@@ -28,10 +31,12 @@ struct ExtractOptions {
 
 /// What extract did.
 struct ExtractReport {
-  std::size_t tensors = 0;             ///< Stored in the vector.
-  std::size_t widened_tensors = 0;     ///< Of those, stored as float64 for the sake of exactness.
-  std::uint64_t inexact_elements = 0;  ///< Where base + vector is not tuned to the bit.
-  std::uint64_t changed_elements = 0;  ///< Where the vector is not zero.
+  std::size_t tensors = 0;              ///< Stored in the vector.
+  std::map<Dtype, std::size_t> dtypes;  ///< How many of those are stored in which dtype.
+  std::size_t sparse_tensors = 0;       ///< Of those, stored as a bitmap and values.
+  std::size_t widened_tensors = 0;      ///< Of those, stored as float64 for the sake of exactness.
+  std::uint64_t inexact_elements = 0;   ///< Where base + vector is not tuned to the bit.
+  std::uint64_t changed_elements = 0;   ///< Where the vector is not zero.
   std::uint64_t elements = 0;
   double norm = 0;       ///< L2 norm of the vector.
   double base_norm = 0;  ///< L2 norm of the base on the same tensors.
@@ -46,9 +51,10 @@ struct ExtractReport {
 /// names and says in its metadata where it came from. Non-float tensors must be equal in both
 /// models.
 ///
-/// Two streaming passes: one over the donors to choose dtypes and take digests, one to write.
-/// Memory: the budget of `options.run`. Throws CompatibilityError, FormatError, IoError,
-/// UsageError, Interrupted; then nothing is left behind.
+/// One streaming pass reads the donors and writes the vector, in dtypes judged by a sample; where
+/// the sample misled, or for `sparse`, a second pass writes. The bytes do not depend on which. A
+/// dry run goes by the sample alone. Memory: the budget of `options.run`. Throws
+/// CompatibilityError, FormatError, IoError, UsageError, Interrupted; then nothing is left behind.
 ExtractReport extract(const Checkpoint& tuned, const Checkpoint& base, const std::string& path,
                       const ExtractOptions& options = {});
 

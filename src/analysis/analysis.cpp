@@ -10,6 +10,7 @@
 #include "suture/site.h"
 
 #include "surgery/measure.h"
+#include "surgery/sparse_source.h"
 #include "surgery/vector_metadata.h"
 
 namespace suture {
@@ -145,7 +146,7 @@ Analysis analyze(const std::vector<AnalyzedVector>& vectors, const RunOptions& o
   std::vector<MeasuredVector> measured;
   for (std::size_t j = 0; j < vectors.size(); ++j) {
     analysis.vectors.push_back(vectors[j].name);
-    measured.push_back({vectors[j].vector, vectors[j].base ? make_source(*vectors[j].base)
+    measured.push_back({vectors[j].vector, vectors[j].base ? open_source(*vectors[j].base)
                                                            : own_base(vectors[j].vector)});
     for (std::size_t i = 0; i < j; ++i) analysis.pairs.emplace_back(i, j);
   }

@@ -53,6 +53,7 @@ class StateDictSource final : public TensorSource {
 
   void verify_unchanged() const override {}
   const Checkpoint* checkpoint() const override { return nullptr; }
+  bool is_in_file(const TensorInfo&) const override { return false; }
 
  private:
   std::string name_;

@@ -34,6 +34,9 @@ class TensorSource {
 
   /// The checkpoint behind the source, or null.
   virtual const Checkpoint* checkpoint() const = 0;
+
+  /// True when the tensor's bytes, as its info describes them, stand in a file of `checkpoint()`.
+  virtual bool is_in_file(const TensorInfo& tensor) const = 0;
 };
 
 using SourcePtr = std::shared_ptr<const TensorSource>;

@@ -374,7 +374,8 @@ SafetensorsHeader read_safetensors_header(const File& file) {
 }
 
 std::string lay_out_safetensors(std::vector<TensorInfo>& tensors,
-                                const std::map<std::string, std::string>& metadata) {
+                                const std::map<std::string, std::string>& metadata,
+                                std::size_t min_json_bytes) {
   std::sort(tensors.begin(), tensors.end(), [](const TensorInfo& a, const TensorInfo& b) {
     return a.dtype != b.dtype ? a.dtype > b.dtype : a.name < b.name;
   });
@@ -397,6 +398,7 @@ std::string lay_out_safetensors(std::vector<TensorInfo>& tensors,
             std::to_string(tensor.offset) + "," + std::to_string(end) + "]}";
   }
   json += '}';
+  if (json.size() < min_json_bytes) json.append(min_json_bytes - json.size(), ' ');
   json.append((8 - json.size() % 8) % 8, ' ');
   if (json.size() > kMaxSafetensorsHeaderBytes) {
     throw FormatError({{},

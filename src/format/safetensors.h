@@ -30,10 +30,11 @@ SafetensorsHeader parse_safetensors_header(std::string_view json, std::uint64_t 
                                            const std::string& file);
 
 /// Sorts `tensors` as the reference writer does (dtype rank descending, then name), sets their
-/// offsets, and returns the file's first bytes: length, JSON, padding to 8. Throws FormatError when
-/// the header would be longer than the format allows, or a name cannot be written: empty,
-/// `__metadata__`, not UTF-8.
+/// offsets, and returns the file's first bytes: length, JSON, padding to 8 and to at least
+/// `min_json_bytes`. Throws FormatError when the header would be longer than the format allows, or
+/// a name cannot be written: empty, `__metadata__`, not UTF-8.
 std::string lay_out_safetensors(std::vector<TensorInfo>& tensors,
-                                const std::map<std::string, std::string>& metadata);
+                                const std::map<std::string, std::string>& metadata,
+                                std::size_t min_json_bytes = 0);
 
 }  // namespace suture::format

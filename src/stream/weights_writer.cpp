@@ -119,6 +119,30 @@ void WeightsWriter::copy(const TensorInfo& tensor, std::uint64_t begin, const fo
   files_[tensor.file].copy_from(source, source_offset, tensor.offset + begin, bytes);
 }
 
+void WeightsWriter::replace_metadata(const Metadata& metadata) {
+  for (std::size_t i = 0; i < files_.size(); ++i) {
+    ShardLayout& shard = layout_.shards[i];
+    std::vector<TensorInfo> tensors = shard.tensors;
+    std::string first_bytes = format::lay_out_safetensors(
+        tensors, metadata, shard.first_bytes.size() - sizeof(std::uint64_t));
+    if (first_bytes.size() != shard.first_bytes.size()) {
+      throw FormatError({shard.file_name,
+                         {},
+                         "a header of " + std::to_string(first_bytes.size()) + " bytes",
+                         "at most the " + std::to_string(shard.first_bytes.size()) + " reserved",
+                         {}});
+    }
+    shard.first_bytes = std::move(first_bytes);
+    files_[i].write(0, shard.first_bytes.data(), shard.first_bytes.size());
+  }
+}
+
+void WeightsWriter::discard() {
+  files_.clear();
+  for (const ShardLayout& shard : layout_.shards)
+    std::filesystem::remove(stage_.path_of(shard.file_name));
+}
+
 void WeightsWriter::finish() {
   for (format::OutputFile& file : files_) file.finish();
   if (layout_.index)

@@ -57,6 +57,14 @@ class WeightsWriter {
   void copy(const TensorInfo& tensor, std::uint64_t begin, const format::File& source,
             std::uint64_t source_offset, std::uint64_t bytes);
 
+  /// Writes the headers anew with other metadata, as long as it takes no more room than that which
+  /// the files were laid out with; what is left over is filled with spaces. Throws FormatError when
+  /// it does.
+  void replace_metadata(const std::map<std::string, std::string>& metadata);
+
+  /// Closes and removes the files: what was written is not wanted.
+  void discard();
+
   /// Syncs all shards, then writes the index, last.
   void finish();
 

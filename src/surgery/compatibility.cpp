@@ -13,6 +13,7 @@
 #include "surgery/form.h"
 #include "surgery/kinship.h"
 #include "surgery/model_config.h"
+#include "surgery/sparse_source.h"
 #include "surgery/tokenizer_content.h"
 #include "surgery/vector_metadata.h"
 
@@ -472,7 +473,7 @@ Compatibility check(const std::vector<Checkpoint>& models, const CheckOptions& o
   std::vector<Participant> participants;
   TokenizerReader tokenizers;
   for (const Checkpoint& model : models) {
-    sources.push_back(make_source(model));
+    sources.push_back(open_source(model));
     participants.push_back(participant_of(*sources.back(), tokenizers));
   }
   Compatibility result = compare_all(participants, options);

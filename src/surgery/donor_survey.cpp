@@ -1,15 +1,17 @@
 #include "surgery/donor_survey.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
+#include <map>
 #include <mutex>
 #include <numeric>
 
 #include "format/digest.h"
-#include "kernels/convert.h"
 #include "kernels/statistics.h"
 #include "stream/tiles.h"
 #include "stream/worker_pool.h"
+#include "surgery/sparse_tensor.h"
 #include "surgery/term_reader.h"
 
 namespace suture {
@@ -18,70 +20,43 @@ namespace {
 using kernels::kStatisticsTile;
 using kernels::StoredTile;
 
+static_assert(kSparseBlock == kStatisticsTile);
+
 // Digests and sums of one statistics tile, kept in a slot until all are there.
 struct TileFindings {
   format::Digest tuned, base;
   double squares = 0, base_squares = 0;
 };
 
-// Room for one statistics tile in every form the survey needs.
-struct Scratch {
-  std::vector<float> floats = std::vector<float>(kStatisticsTile);
-  std::vector<double> doubles = std::vector<double>(kStatisticsTile);
-  std::vector<char> stored = std::vector<char>(kStatisticsTile * sizeof(double));
-  std::vector<char> sum = std::vector<char>(kStatisticsTile * sizeof(double));
-};
+std::size_t width_of(Dtype dtype) { return static_cast<std::size_t>(bytes_of(dtype)); }
 
 StoredTile part(StoredTile tile, std::size_t begin) {
-  return {
-      static_cast<const char*>(tile.data) + begin * static_cast<std::size_t>(bytes_of(tile.dtype)),
-      tile.dtype};
+  return {static_cast<const char*>(tile.data) + begin * width_of(tile.dtype), tile.dtype};
 }
 
-std::uint64_t count_differing(const char* a, const char* b, std::size_t count, std::size_t width) {
-  if (std::memcmp(a, b, count * width) == 0) return 0;
-  std::uint64_t differing = 0;
-  for (std::size_t i = 0; i < count; ++i)
-    differing += std::memcmp(a + i * width, b + i * width, width) != 0;
-  return differing;
-}
-
-// Elements where base + difference, as it would be injected, is not tuned to the bit.
-std::uint64_t count_inexact(StoredTile tuned, StoredTile base, const void* difference, Dtype dtype,
-                            std::size_t count, Scratch& scratch) {
-  const kernels::TermTile term{{difference, dtype}, {}, 1};
-  kernels::add_to_target(base, {&term, 1}, tuned.dtype, scratch.sum.data(), count);
-  return count_differing(scratch.sum.data(), static_cast<const char*>(tuned.data), count,
-                         static_cast<std::size_t>(bytes_of(tuned.dtype)));
-}
+// What one worker reuses.
+struct Buffers {
+  TermReader reader;
+  std::vector<char> stored;  // the tile's difference
+};
 
 class SurveyPass {
  public:
-  SurveyPass(const std::vector<OutputTensor>& outputs, std::optional<Dtype> chosen)
-      : outputs_(outputs),
-        chosen_(chosen),
-        result_{std::vector<SurveyedTensor>(outputs.size()), 0, 0, {}, {}, 0} {
-    for (std::size_t tensor = 0; tensor < outputs.size(); ++tensor) {
-      for (const Segment& segment : outputs[tensor].segments) {
-        if (segment.terms.empty()) continue;
-        segments_.push_back({tensor, &segment});
-        counts_.push_back(segment.count);
-        slots_.emplace_back((segment.count + kStatisticsTile - 1) / kStatisticsTile);
-        result_.bytes_read += segment.count * TermReader::bytes_per_element(segment.terms);
-      }
-    }
+  SurveyPass(const std::vector<OutputTensor>& outputs, const SurveyOptions& survey)
+      : outputs_(outputs), survey_(survey), result_{} {
+    result_.tensors.resize(outputs.size());
+    if (writes_) places_ = survey.writer->layout().by_name();
+    for (std::size_t tensor = 0; tensor < outputs.size(); ++tensor) add_tensor(tensor);
   }
 
   DonorSurvey run(const RunOptions& options) {
-    constexpr std::size_t kBytesPerElement = 2 * sizeof(double);
-    const auto tiles =
-        stream::cut_into_tiles(counts_, stream::tile_elements_within(options, kBytesPerElement));
-    stream::ProgressMeter progress(options, "reading", result_.bytes_read);
+    const auto tiles = stream::cut_into_tiles(
+        counts_, stream::tile_elements_within(options, kBufferBytesPerElement));
+    stream::ProgressMeter progress(options, writes_ ? "writing" : "reading", bytes_total_);
     stream::run_jobs(tiles.size(), options, [&] {
-      return [&, reader = TermReader(), scratch = Scratch()](std::size_t job) mutable {
-        survey_tile(tiles[job], reader, scratch);
-        progress.add(tiles[job].count *
-                     TermReader::bytes_per_element(segments_[tiles[job].item].segment->terms));
+      return [&, buffers = Buffers()](std::size_t job) mutable {
+        survey_tile(tiles[job], buffers);
+        progress.add(tiles[job].count * bytes_per_element(segments_[tiles[job].item]));
       };
     });
     progress.finish();
@@ -90,73 +65,91 @@ class SurveyPass {
   }
 
  private:
+  // Two donors and a difference of float64 at most.
+  static constexpr std::size_t kBufferBytesPerElement = 3 * sizeof(double);
+
   struct SurveyedSegment {
     std::size_t tensor;
     const Segment* segment;
   };
 
-  void survey_tile(const stream::Tile& tile, TermReader& reader, Scratch& scratch) {
-    const Segment& segment = *segments_[tile.item].segment;
+  void add_tensor(std::size_t tensor) {
+    const OutputTensor& output = outputs_[tensor];
+    if (survey_.count_values && output.segments.size() == 1)
+      result_.tensors[tensor].block_values.resize(blocks_of(output.info.elements));
+    for (const Segment& segment : output.segments) {
+      if (segment.terms.empty() && !writes_) continue;
+      segments_.push_back({tensor, &segment});
+      counts_.push_back(segment.count);
+      slots_.emplace_back(blocks_of(segment.terms.empty() ? 0 : segment.count));
+      bytes_total_ += segment.count * bytes_per_element(segments_.back());
+    }
+  }
+
+  std::size_t bytes_per_element(const SurveyedSegment& item) const {
+    return TermReader::bytes_per_element(item.segment->terms) +
+           (survey_.writer != nullptr ? width_of(outputs_[item.tensor].info.dtype) : 0);
+  }
+
+  void survey_tile(const stream::Tile& tile, Buffers& buffers) {
+    const SurveyedSegment& item = segments_[tile.item];
+    const Dtype dtype = outputs_[item.tensor].info.dtype;
+    const bool writes = writes_, is_stored = writes || survey_.count_values;
+    if (is_stored && buffers.stored.size() < tile.count * width_of(dtype))
+      buffers.stored.resize(tile.count * width_of(dtype));
+    if (item.segment->terms.empty() && is_stored) {
+      std::memset(buffers.stored.data(), 0, tile.count * width_of(dtype));
+    } else if (!item.segment->terms.empty()) {
+      examine_tile(item, tile, buffers, is_stored);
+    }
+    if (writes) {
+      survey_.writer->write(*places_.at(outputs_[item.tensor].info.name),
+                            (item.segment->first + tile.first) * width_of(dtype),
+                            buffers.stored.data(), tile.count * width_of(dtype));
+    }
+  }
+
+  void examine_tile(const SurveyedSegment& item, const stream::Tile& tile, Buffers& buffers,
+                    bool is_stored) {
+    const Segment& segment = *item.segment;
+    const Dtype dtype = outputs_[item.tensor].info.dtype;
     const kernels::TermTile term =
-        reader.read(segment.terms, segment.first + tile.first, tile.count).front();
-    SurveyedTensor counts;
+        buffers.reader.read(segment.terms, segment.first + tile.first, tile.count).front();
+    kernels::DifferenceFindings found;
     for (std::size_t begin = 0; begin < tile.count; begin += kStatisticsTile) {
       const std::size_t count = std::min(kStatisticsTile, tile.count - begin);
-      TileFindings& slot = slots_[tile.item][(tile.first + begin) / kStatisticsTile];
-      survey_part(part(term.minuend, begin), part(term.subtrahend, begin), count, scratch, slot,
-                  counts);
+      const std::size_t slot = (tile.first + begin) / kStatisticsTile;
+      std::optional<kernels::DifferenceOutput> output;
+      if (is_stored) output = {dtype, buffers.stored.data() + begin * width_of(dtype)};
+      found.append(examine_part(part(term.minuend, begin), part(term.subtrahend, begin), count,
+                                output, slots_[tile.item][slot]));
+      auto& values = result_.tensors[item.tensor].block_values;
+      if (!values.empty()) values[slot] = count_sparse_values(output->data, width_of(dtype), count);
     }
+    merge(item.tensor, found);
+  }
+
+  kernels::DifferenceFindings examine_part(StoredTile tuned, StoredTile base, std::size_t count,
+                                           std::optional<kernels::DifferenceOutput> output,
+                                           TileFindings& slot) const {
+    slot.tuned = format::digest_of(tuned.data, count * width_of(tuned.dtype));
+    slot.base = format::digest_of(base.data, count * width_of(base.dtype));
+    kernels::DifferenceFindings found =
+        kernels::examine_difference(tuned, base, count, survey_.chosen, output);
+    slot.squares = std::exchange(found.squares, 0);
+    slot.base_squares = std::exchange(found.base_squares, 0);
+    return found;
+  }
+
+  // Counts may be merged in any order; the sums wait in their slots.
+  void merge(std::size_t tensor, const kernels::DifferenceFindings& found) {
     const std::lock_guard lock(merging_);
-    SurveyedTensor& total = result_.tensors[segments_[tile.item].tensor];
-    total.changed += counts.changed;
-    total.inexact_in_float += counts.inexact_in_float;
-    total.inexact_in_double += counts.inexact_in_double;
-    total.inexact_in_chosen += counts.inexact_in_chosen;
-  }
-
-  void survey_part(StoredTile tuned, StoredTile base, std::size_t count, Scratch& scratch,
-                   TileFindings& slot, SurveyedTensor& counts) {
-    slot.tuned =
-        format::digest_of(tuned.data, count * static_cast<std::size_t>(bytes_of(tuned.dtype)));
-    slot.base =
-        format::digest_of(base.data, count * static_cast<std::size_t>(bytes_of(base.dtype)));
-    const kernels::TermTile difference{tuned, base, 1};
-    if (kernels::computes_in_double({&difference, 1}, tuned.dtype)) {
-      measure_and_test<double>(difference, count, scratch, scratch.doubles, slot, counts);
-    } else {
-      measure_and_test<float>(difference, count, scratch, scratch.floats, slot, counts);
-    }
-  }
-
-  template <typename T>
-  void measure_and_test(const kernels::TermTile& difference, std::size_t count, Scratch& scratch,
-                        std::vector<T>& values, TileFindings& slot, SurveyedTensor& counts) {
-    kernels::widen(difference.subtrahend.dtype, difference.subtrahend.data, values.data(), count);
-    slot.base_squares = kernels::sum_of_squares(values.data(), count);
-    kernels::sum_of_terms({&difference, 1}, values.data(), count);
-    slot.squares = kernels::sum_of_squares(values.data(), count);
-    counts.changed += static_cast<std::uint64_t>(
-        std::count_if(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(count),
-                      [](T value) { return value != 0; }));
-    test_exactness(difference, values.data(), count, scratch, counts);
-  }
-
-  template <typename T>
-  void test_exactness(const kernels::TermTile& difference, const T* values, std::size_t count,
-                      Scratch& scratch, SurveyedTensor& counts) {
-    const auto inexact_as = [&](Dtype dtype, const auto* sums) {
-      kernels::narrow(dtype, sums, scratch.stored.data(), count);
-      return count_inexact(difference.minuend, difference.subtrahend, scratch.stored.data(), dtype,
-                           count, scratch);
-    };
-    const std::uint64_t in_float = inexact_as(Dtype::kF32, values);
-    counts.inexact_in_float += in_float;
-    if (chosen_ && *chosen_ != Dtype::kF64) {
-      counts.inexact_in_chosen += *chosen_ == Dtype::kF32 ? in_float : inexact_as(*chosen_, values);
-    }
-    if (in_float == 0) return;
-    kernels::sum_of_terms({&difference, 1}, scratch.doubles.data(), count);
-    counts.inexact_in_double += inexact_as(Dtype::kF64, scratch.doubles.data());
+    kernels::DifferenceFindings& total = result_.tensors[tensor].findings;
+    total.append(found);
+    if (!writes_ || survey_.chosen) return;
+    const Dtype needed =
+        kernels::narrowest_exact_dtype(total, computes_in_double(outputs_[tensor]));
+    if (kernels::is_narrower(outputs_[tensor].info.dtype, needed)) writes_ = false;
   }
 
   // The segments of one tensor together and in order, tensors by name.
@@ -174,7 +167,8 @@ class SurveyPass {
     format::DigestStream tuned, base;
     std::size_t last_tensor = outputs_.size();
     for (const std::size_t i : segments_by_name()) {
-      SurveyedTensor& total = result_.tensors[segments_[i].tensor];
+      if (segments_[i].segment->terms.empty()) continue;
+      kernels::DifferenceFindings& total = result_.tensors[segments_[i].tensor].findings;
       if (segments_[i].tensor != last_tensor) {
         last_tensor = segments_[i].tensor;
         const TensorInfo& info = outputs_[last_tensor].info;
@@ -196,7 +190,10 @@ class SurveyPass {
   }
 
   const std::vector<OutputTensor>& outputs_;
-  std::optional<Dtype> chosen_;
+  const SurveyOptions& survey_;
+  std::atomic<bool> writes_{survey_.writer != nullptr};
+  std::map<std::string, const TensorInfo*> places_;
+  std::uint64_t bytes_total_ = 0;
   DonorSurvey result_;
   std::vector<SurveyedSegment> segments_;
   std::vector<std::uint64_t> counts_;
@@ -206,9 +203,15 @@ class SurveyPass {
 
 }  // namespace
 
-DonorSurvey survey_donors(const std::vector<OutputTensor>& outputs, std::optional<Dtype> chosen,
+bool computes_in_double(const OutputTensor& output) {
+  return std::any_of(output.segments.begin(), output.segments.end(), [](const Segment& segment) {
+    return sum_dtype(segment.terms) == Dtype::kF64;
+  });
+}
+
+DonorSurvey survey_donors(const std::vector<OutputTensor>& outputs, const SurveyOptions& survey,
                           const RunOptions& options) {
-  return SurveyPass(outputs, chosen).run(options);
+  return SurveyPass(outputs, survey).run(options);
 }
 
 }  // namespace suture

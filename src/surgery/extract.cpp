@@ -1,6 +1,10 @@
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <numeric>
 #include <optional>
+#include <string_view>
+#include <unordered_set>
 #include <utility>
 
 #include "suture/error.h"
@@ -11,20 +15,29 @@
 #include "stream/weights_writer.h"
 #include "stream/worker_pool.h"
 #include "surgery/donor_survey.h"
+#include "surgery/dtype_forecast.h"
 #include "surgery/model_config.h"
 #include "surgery/output.h"
 #include "surgery/plan.h"
+#include "surgery/sparse_source.h"
+#include "surgery/sparse_tensor.h"
+#include "surgery/sparse_writer.h"
 #include "surgery/tokenizer_content.h"
 #include "surgery/vector_metadata.h"
 
 namespace suture {
 namespace {
 
+using Header = std::map<std::string, std::string>;
+
+// What the metadata says of what only reading the donors can tell.
+enum class Findings { kKnown, kStandIns };
+
 class Extraction {
  public:
   Extraction(const Checkpoint& tuned, const Checkpoint& base, const std::string& path,
              const ExtractOptions& options)
-      : tuned_(make_source(tuned)), base_(make_source(base)), path_(path), options_(options) {}
+      : tuned_(open_source(tuned)), base_(open_source(base)), path_(path), options_(options) {}
 
   ExtractReport run() {
     refuse_output_on_sources(path_, {tuned_, base_});
@@ -34,16 +47,19 @@ class Extraction {
     read_settings();
     report_.left_out = require_equal_non_floats(*tuned_, *base_);
     plan_tensors();
+    choose_forecast_dtypes();
     if (options_.dry_run) {
-      choose_dtypes(DonorSurvey{std::vector<SurveyedTensor>(outputs_.size()), 0, 0, {}, {}, 0});
+      report_storage();
       return std::move(report_);
     }
     format::StagedOutput stage(
         path_, is_single_file(path_) ? format::OutputKind::kFile : format::OutputKind::kFolder,
         options_.replace_existing ? format::Existing::kReplace : format::Existing::kRefuse);
-    const DonorSurvey survey = survey_donors(outputs_, options_.dtype, options_.run);
-    choose_dtypes(survey);
-    write(stage, survey);
+    stream::WeightsWriter writer =
+        options_.sparse ? write_in_two_passes(stage) : write_in_one_pass(stage);
+    report_findings();
+    report_storage();
+    finish(stage, writer);
     return std::move(report_);
   }
 
@@ -52,9 +68,18 @@ class Extraction {
   void plan_tensors();
   void plan_tensor(const TensorInfo& tensor);
   std::vector<Segment> segments_of(const TensorInfo& tensor, const TensorInfo& base);
-  void choose_dtypes(const DonorSurvey& survey);
-  VectorMetadata metadata(const DonorSurvey& survey) const;
-  void write(format::StagedOutput& stage, const DonorSurvey& survey);
+  void choose_forecast_dtypes();
+  bool choose_exact_dtypes();
+  void choose_sparse_tensors();
+  void report_findings();
+  void report_storage();
+  VectorMetadata describe(Findings findings) const;
+  std::vector<TensorInfo> stored_tensors() const;
+  stream::WeightsWriter open_writer(format::StagedOutput& stage);
+  stream::WeightsWriter write_in_one_pass(format::StagedOutput& stage);
+  stream::WeightsWriter write_in_two_passes(format::StagedOutput& stage);
+  void write_again(stream::WeightsWriter& writer);
+  void finish(format::StagedOutput& stage, stream::WeightsWriter& writer);
   void leave_out(const TensorInfo& tensor, const std::string& reason) {
     report_.left_out.push_back(printable(tensor.name) + " (" + reason + ")");
   }
@@ -66,6 +91,8 @@ class Extraction {
   ModelConfig config_;
   std::optional<TokenizerContent> tuned_tokenizer_, base_tokenizer_;
   std::vector<OutputTensor> outputs_;
+  std::vector<std::size_t> sparse_;  // positions in outputs_, of those to be stored sparse
+  DonorSurvey survey_;
 };
 
 void Extraction::read_settings() {
@@ -90,7 +117,6 @@ void Extraction::plan_tensors() {
                       "no tensor to extract",
                       "at least one float tensor in both",
                       {}});
-  report_.bytes_read = 2 * bytes_to_read(outputs_);
 }
 
 void Extraction::plan_tensor(const TensorInfo& tensor) {
@@ -129,68 +155,182 @@ std::vector<Segment> Extraction::segments_of(const TensorInfo& tensor, const Ten
   return segments_by_row(whole, tensor.shape[1], runs);
 }
 
-// f64 where some rows are computed so, else f32.
-Dtype natural_dtype(const OutputTensor& output) {
-  return std::any_of(output.segments.begin(), output.segments.end(),
-                     [](const Segment& segment) { return sum_dtype(segment.terms) == Dtype::kF64; })
-             ? Dtype::kF64
-             : Dtype::kF32;
+std::uint64_t total_of(const std::vector<std::uint64_t>& counts) {
+  return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0});
 }
 
-void Extraction::choose_dtypes(const DonorSurvey& survey) {
+void set_dtype(TensorInfo& info, Dtype dtype) {
+  info.dtype = dtype;
+  info.bytes = info.elements * static_cast<std::uint64_t>(bytes_of(dtype));
+}
+
+// A sparse vector is counted before it is laid out, so the sample has nothing to tell: any dtype
+// that holds the differences will do.
+void Extraction::choose_forecast_dtypes() {
+  std::vector<Dtype> dtypes;
+  if (!options_.dtype && (!options_.sparse || options_.dry_run))
+    dtypes = forecast_dtypes(outputs_, options_.run);
   for (std::size_t i = 0; i < outputs_.size(); ++i) {
-    const SurveyedTensor& found = survey.tensors[i];
-    TensorInfo& info = outputs_[i].info;
-    // A widening that would not help is not made.
-    const bool widen = found.inexact_in_double < found.inexact_in_float;
-    info.dtype = options_.dtype.value_or(widen ? Dtype::kF64 : natural_dtype(outputs_[i]));
-    info.bytes = info.elements * static_cast<std::uint64_t>(bytes_of(info.dtype));
-    report_.widened_tensors += !options_.dtype && widen;
+    const Dtype natural = computes_in_double(outputs_[i]) ? Dtype::kF64 : Dtype::kF32;
+    set_dtype(outputs_[i].info, options_.dtype.value_or(dtypes.empty() ? natural : dtypes[i]));
+  }
+}
+
+// True when that changed none of them: what was written in them stands.
+bool Extraction::choose_exact_dtypes() {
+  bool stands = true;
+  for (std::size_t i = 0; i < outputs_.size(); ++i) {
+    const Dtype dtype = options_.dtype.value_or(kernels::narrowest_exact_dtype(
+        survey_.tensors[i].findings, computes_in_double(outputs_[i])));
+    stands = stands && dtype == outputs_[i].info.dtype;
+    set_dtype(outputs_[i].info, dtype);
+  }
+  return stands;
+}
+
+// Where it saves room, unless a tensor of the model has the name of a part.
+void Extraction::choose_sparse_tensors() {
+  std::unordered_set<std::string_view> taken;
+  for (const OutputTensor& output : outputs_) taken.insert(output.info.name);
+  for (std::size_t i = 0; i < outputs_.size(); ++i) {
+    const auto& counts = survey_.tensors[i].block_values;
+    const TensorInfo& info = outputs_[i].info;
+    if (counts.empty() || !is_smaller_sparse(info, total_of(counts))) continue;
+    const SparseParts parts = sparse_parts_of(info, total_of(counts));
+    if (taken.count(parts.bitmap.name) + taken.count(parts.values.name) +
+            taken.count(parts.offsets.name) ==
+        0)
+      sparse_.push_back(i);
+  }
+}
+
+void Extraction::report_findings() {
+  for (std::size_t i = 0; i < outputs_.size(); ++i) {
+    const kernels::DifferenceFindings& found = survey_.tensors[i].findings;
+    const Dtype dtype = outputs_[i].info.dtype;
+    report_.widened_tensors +=
+        !options_.dtype && dtype == Dtype::kF64 && !computes_in_double(outputs_[i]);
     report_.inexact_elements += options_.dtype && *options_.dtype != Dtype::kF64
                                     ? found.inexact_in_chosen
-                                : info.dtype == Dtype::kF64 ? found.inexact_in_double
-                                                            : found.inexact_in_float;
+                                : dtype == Dtype::kF64 ? found.inexact_in_double
+                                                       : found.inexact_in_float;
     report_.changed_elements += found.changed;
-    report_.elements += info.elements;
   }
-  report_.tensors = outputs_.size();
-  report_.norm = std::sqrt(survey.squares);
-  report_.base_norm = std::sqrt(survey.base_squares);
-  report_.bytes_written = bytes_to_write(outputs_);
+  report_.norm = std::sqrt(survey_.squares);
+  report_.base_norm = std::sqrt(survey_.base_squares);
 }
 
-VectorMetadata Extraction::metadata(const DonorSurvey& survey) const {
+void Extraction::report_storage() {
+  report_.tensors = outputs_.size();
+  report_.sparse_tensors = sparse_.size();
+  for (const OutputTensor& output : outputs_) {
+    ++report_.dtypes[output.info.dtype];
+    report_.elements += output.info.elements;
+  }
+  if (report_.bytes_written == 0) report_.bytes_written = bytes_to_write(outputs_);
+  if (report_.bytes_read == 0) report_.bytes_read = bytes_to_read(outputs_);
+}
+
+VectorMetadata Extraction::describe(Findings findings) const {
   VectorMetadata metadata;
   metadata.formula = tuned_->name() + " - " + base_->name();
   if (!options_.only.is_all())
     metadata.formula = "(" + metadata.formula + ").only(" + options_.only.to_string() + ")";
-  metadata.donors = {{"tuned", tuned_->name(), survey.tuned_digest},
-                     {"base", base_->name(), survey.base_digest}};
   metadata.architecture = config_.architecture;
   metadata.tied_embeddings = config_.tied_embeddings;
   metadata.structure = config_.structure;
   metadata.meaning = config_.meaning;
   if (tuned_tokenizer_) metadata.tokenizer_digest = to_hex(tuned_tokenizer_->digest());
-  for (std::size_t i = 0; i < outputs_.size(); ++i) {
-    metadata.base_norms[outputs_[i].info.name] = std::sqrt(survey.tensors[i].base_squares);
-  }
   metadata.base_sample = sample_weights(*base_);
   metadata.left_out = report_.left_out;
+  for (const std::size_t i : sparse_) {
+    const TensorInfo& info = outputs_[i].info;
+    metadata.sparse[info.name] = {info.dtype, info.shape};
+  }
+  // Stand-ins take as much room as any findings.
+  const bool is_known = findings == Findings::kKnown;
+  const std::string unknown_digest(32, '0');
+  metadata.donors = {{"tuned", tuned_->name(), is_known ? survey_.tuned_digest : unknown_digest},
+                     {"base", base_->name(), is_known ? survey_.base_digest : unknown_digest}};
+  for (std::size_t i = 0; i < outputs_.size(); ++i) {
+    metadata.base_norms[outputs_[i].info.name] =
+        is_known ? std::sqrt(survey_.tensors[i].findings.base_squares) : kLongestNorm;
+  }
   return metadata;
 }
 
-void Extraction::write(format::StagedOutput& stage, const DonorSurvey& survey) {
-  const std::map<std::string, std::string> header{{"format", "pt"},
-                                                  {"suture", encode(metadata(survey))}};
+Header header_of(const VectorMetadata& metadata) {
+  return {{"format", "pt"}, {"suture", encode(metadata)}};
+}
+
+// Everything that the files hold, dense tensors first.
+std::vector<TensorInfo> Extraction::stored_tensors() const {
   std::vector<TensorInfo> tensors;
-  for (const OutputTensor& output : outputs_) tensors.push_back(output.info);
-  const bool single = is_single_file(path_);
-  stream::WeightsWriter writer(
-      stage,
-      single ? stream::lay_out_single_file(tensors, {}, header)
-             : stream::lay_out_shards(tensors, "task_vector", header, options_.max_shard_bytes));
-  execute(outputs_, writer, options_.run);
-  if (!single) {
+  auto next_sparse = sparse_.begin();
+  for (std::size_t i = 0; i < outputs_.size(); ++i) {
+    if (next_sparse == sparse_.end() || *next_sparse != i) {
+      tensors.push_back(outputs_[i].info);
+      continue;
+    }
+    ++next_sparse;
+    const SparseParts parts =
+        sparse_parts_of(outputs_[i].info, total_of(survey_.tensors[i].block_values));
+    tensors.insert(tensors.end(), {parts.offsets, parts.values, parts.bitmap});
+  }
+  return tensors;
+}
+
+// The size of the header is that of stand-ins also where the findings are known: the bytes do not
+// tell in how many passes they were made.
+stream::WeightsWriter Extraction::open_writer(format::StagedOutput& stage) {
+  const std::vector<TensorInfo> tensors = stored_tensors();
+  const Header room = header_of(describe(Findings::kStandIns));
+  report_.bytes_written = 0;
+  for (const TensorInfo& tensor : tensors) report_.bytes_written += tensor.bytes;
+  return {stage, is_single_file(path_) ? stream::lay_out_single_file(tensors, {}, room)
+                                       : stream::lay_out_shards(tensors, "task_vector", room,
+                                                                options_.max_shard_bytes)};
+}
+
+stream::WeightsWriter Extraction::write_in_one_pass(format::StagedOutput& stage) {
+  stream::WeightsWriter writer = open_writer(stage);
+  survey_ = survey_donors(outputs_, {options_.dtype, false, &writer}, options_.run);
+  report_.bytes_read = bytes_to_read(outputs_);
+  if (choose_exact_dtypes()) return writer;
+  writer.discard();
+  stream::WeightsWriter second = open_writer(stage);
+  write_again(second);
+  return second;
+}
+
+stream::WeightsWriter Extraction::write_in_two_passes(format::StagedOutput& stage) {
+  survey_ = survey_donors(outputs_, {options_.dtype, true, nullptr}, options_.run);
+  report_.bytes_read = bytes_to_read(outputs_);
+  choose_exact_dtypes();
+  choose_sparse_tensors();
+  stream::WeightsWriter writer = open_writer(stage);
+  write_again(writer);
+  return writer;
+}
+
+void Extraction::write_again(stream::WeightsWriter& writer) {
+  std::vector<OutputTensor> dense;
+  std::vector<SparseOutput> sparse;
+  for (std::size_t i = 0; i < outputs_.size(); ++i) {
+    if (std::binary_search(sparse_.begin(), sparse_.end(), i)) {
+      sparse.push_back({&outputs_[i], survey_.tensors[i].block_values});
+    } else {
+      dense.push_back(outputs_[i]);
+    }
+  }
+  report_.bytes_read += bytes_to_read(outputs_);
+  execute(dense, writer, options_.run);
+  write_sparse(sparse, writer, options_.run);
+}
+
+void Extraction::finish(format::StagedOutput& stage, stream::WeightsWriter& writer) {
+  writer.replace_metadata(header_of(describe(Findings::kKnown)));
+  if (!is_single_file(path_)) {
     const auto& folder = tuned_->checkpoint()->folder();
     copy_side_files(folder, tokenizer_files(folder), stage);
   }

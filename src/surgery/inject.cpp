@@ -46,7 +46,8 @@ void simplify(Segment& segment) {
     return;
   const Checkpoint* target = segment.origin_source->checkpoint();
   const Checkpoint* base = term.subtrahend_source->checkpoint();
-  if (target == nullptr || base == nullptr ||
+  if (target == nullptr || base == nullptr || !segment.origin_source->is_in_file(*segment.origin) ||
+      !term.subtrahend_source->is_in_file(*term.subtrahend) ||
       !same_storage(*target, *segment.origin, *base, *term.subtrahend))
     return;
   segment.origin_source = term.minuend_source;

@@ -21,7 +21,7 @@ std::uint64_t width_of(Dtype dtype) { return static_cast<std::uint64_t>(bytes_of
 // True when the segment's bytes stand in a file as they are wanted.
 bool is_file_copy(const Segment& segment, Dtype out) {
   return segment.terms.empty() && segment.origin != nullptr && segment.origin->dtype == out &&
-         segment.origin->strides.empty() && segment.origin_source->checkpoint() != nullptr;
+         segment.origin->strides.empty() && segment.origin_source->is_in_file(*segment.origin);
 }
 
 // One segment and where it goes. The sums of each statistics tile have a slot of their own, so that

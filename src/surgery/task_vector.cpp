@@ -8,6 +8,7 @@
 #include "suture/error.h"
 
 #include "surgery/form.h"
+#include "surgery/sparse_source.h"
 #include "surgery/vector_metadata.h"
 
 namespace suture {
@@ -48,11 +49,11 @@ TaskVector::TaskVector() : form_(std::make_shared<Form>()) {}
 TaskVector TaskVector::open(const std::string& location) {
   const Checkpoint checkpoint = Checkpoint::open(location);
   require_vector(checkpoint);
-  return TaskVector(single_term(make_source(checkpoint), nullptr));
+  return TaskVector(single_term(open_source(checkpoint), nullptr));
 }
 
 TaskVector TaskVector::difference(const Checkpoint& tuned, const Checkpoint& base) {
-  return TaskVector(difference_of(make_source(tuned), make_source(base)));
+  return TaskVector(difference_of(open_source(tuned), open_source(base)));
 }
 
 TaskVector TaskVector::only(const Selection& selection) const {

@@ -11,7 +11,8 @@ namespace {
 
 using format::Json;
 
-constexpr int kFormatVersion = 1;
+// Sparse vectors have a number of their own, so that who knows dense ones alone refuses them.
+constexpr int kDenseVersion = 1, kSparseVersion = 2;
 constexpr const char* kMetadataKey = "suture";
 
 Json to_json(const Donor& donor) {
@@ -25,19 +26,34 @@ Donor donor_from(const Json& json) {
 
 void require_known_version(const Json& root, const std::string& file) {
   const int version = root.at("format_version").get<int>();
-  if (version == kFormatVersion) return;
-  throw FormatError({file,
-                     {},
-                     "a vector of format " + std::to_string(version),
-                     "format " + std::to_string(kFormatVersion),
-                     "use a newer Suture, or extract it again"});
+  if (version == kDenseVersion || version == kSparseVersion) return;
+  throw FormatError(
+      {file,
+       {},
+       "a vector of format " + std::to_string(version),
+       "format " + std::to_string(kDenseVersion) + " or " + std::to_string(kSparseVersion),
+       "use a newer Suture, or extract it again"});
+}
+
+Json to_json(const SparseTensor& tensor) {
+  return {{"dtype", name_of(tensor.dtype)}, {"shape", tensor.shape}};
+}
+
+SparseTensor sparse_tensor_from(const std::string& name, const Json& json,
+                                const std::string& file) {
+  const auto dtype = dtype_from_name(json.at("dtype").get<std::string>());
+  if (!dtype || !is_computable(*dtype)) {
+    throw FormatError({file, name, "a sparse tensor of dtype " + json.at("dtype").dump(),
+                       "BF16, F16, F32 or F64", "extract the vector again"});
+  }
+  return {*dtype, json.at("shape").get<std::vector<std::int64_t>>()};
 }
 
 }  // namespace
 
 std::string encode(const VectorMetadata& metadata) {
   Json root;
-  root["format_version"] = kFormatVersion;
+  root["format_version"] = metadata.sparse.empty() ? kDenseVersion : kSparseVersion;
   root["formula"] = metadata.formula;
   root["donors"] = Json::array();
   for (const Donor& donor : metadata.donors) root["donors"].push_back(to_json(donor));
@@ -49,6 +65,7 @@ std::string encode(const VectorMetadata& metadata) {
   root["base_norms"] = metadata.base_norms;
   root["base_sample"] = encode(metadata.base_sample);
   root["left_out"] = metadata.left_out;
+  for (const auto& [name, tensor] : metadata.sparse) root["sparse"][name] = to_json(tensor);
   // File names may hold any bytes; what is not UTF-8 is replaced.
   return root.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
@@ -68,6 +85,9 @@ VectorMetadata decode_vector_metadata(const std::string& text, const std::string
     metadata.base_norms = root.at("base_norms").get<std::map<std::string, double>>();
     metadata.base_sample = decode_weight_sample(root.at("base_sample").get<std::string>(), file);
     metadata.left_out = root.at("left_out").get<std::vector<std::string>>();
+    const Json sparse = root.value("sparse", Json::object());
+    for (const auto& [name, tensor] : sparse.items())
+      metadata.sparse[name] = sparse_tensor_from(name, tensor, file);
     return metadata;
   } catch (const nlohmann::json::exception& error) {
     throw FormatError({file,

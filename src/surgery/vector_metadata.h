@@ -18,6 +18,12 @@ struct Donor {
   std::string digest;  ///< Of the tensors used: 32 hexadecimal digits.
 };
 
+/// What a tensor that is stored sparse (surgery/sparse_tensor.h) would be if it were dense.
+struct SparseTensor {
+  Dtype dtype = Dtype::kF32;
+  std::vector<std::int64_t> shape;
+};
+
 /// What a stored vector knows about itself: the `suture` key of its safetensors metadata.
 struct VectorMetadata {
   std::string formula;
@@ -29,11 +35,15 @@ struct VectorMetadata {
   std::map<std::string, double> base_norms;               ///< L2 norm of the base, by tensor.
   WeightSample base_sample;                               ///< For kinship with a target.
   std::vector<std::string> left_out;                      ///< Donor tensors that are no part of it.
+  std::map<std::string, SparseTensor> sparse;             ///< By name; the others are dense.
 };
 
 /// The metadata as the text of the `suture` key, and back. Throws FormatError naming `file`.
 std::string encode(const VectorMetadata& metadata);
 VectorMetadata decode_vector_metadata(const std::string& text, const std::string& file);
+
+/// A norm that takes as much room in the text as any does.
+inline constexpr double kLongestNorm = 1.2345678901234567e-100;
 
 /// True when the checkpoint is a stored vector.
 bool is_vector(const Checkpoint& checkpoint);
