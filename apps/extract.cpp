@@ -13,6 +13,7 @@ namespace {
 ExtractOptions options_from(const Arguments& arguments) {
   ExtractOptions options;
   options.dtype = arguments.dtype;
+  options.sparse = arguments.sparse;
   options.only = arguments.only;
   if (arguments.max_shard_bytes) options.max_shard_bytes = *arguments.max_shard_bytes;
   options.replace_existing = arguments.force;
@@ -43,12 +44,15 @@ const Command& extract_command() {
       {"extract",
        "extract TUNED BASE -o VECTOR",
        "write the task vector TUNED - BASE",
-       "Writes v = TUNED - BASE with the model's own tensor names. Stored as float32, and as "
-       "float64 where\n"
-       "only that gives TUNED back bit for bit from BASE + v. The file says where it came from.",
+       "Writes v = TUNED - BASE with the model's own tensor names. Each tensor is stored in the "
+       "narrowest of\n"
+       "bf16, f16, f32 and f64 that gives TUNED back bit for bit from BASE + v. The file says "
+       "where "
+       "it came\n"
+       "from.",
        {"suture extract models/grpo models/sft -o reasoning.safetensors",
         "suture extract models/grpo models/sft -o late.safetensors --only 'layer=14-'"},
-       {"output", "only", "except", "dtype", "vocab", "allow", "max-shard-size", "device",
+       {"output", "only", "except", "dtype", "sparse", "vocab", "allow", "max-shard-size", "device",
         "threads", "memory", "seed", "json", "quiet", "dry-run", "force"},
        2,
        2},

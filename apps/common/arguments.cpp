@@ -106,6 +106,9 @@ const std::map<std::string, OptionSpec>& option_table() {
           a.dtype = computable_dtype_from_user(v);
           if (!a.dtype) refuse("--dtype '" + printable(v) + "'", "bf16, f16, f32 or f64");
         }}},
+      {"sparse",
+       {"sparse", "", "store mostly-zero tensors as a bitmap and their values",
+        [](A& a, S) { a.sparse = true; }}},
       {"base",
        {"base", "MODEL", "the model that norms are relative to", [](A& a, S v) { a.base = v; }}},
       {"vocab",

@@ -36,7 +36,7 @@ struct Arguments {
   std::string base, json, csv;
   std::optional<std::uint64_t> seed;
   bool stochastic = false;
-  bool quiet = false, force = false, dry_run = false, ascii = false;
+  bool quiet = false, force = false, dry_run = false, ascii = false, sparse = false;
   CheckOptions check;
   RunOptions run;
 };

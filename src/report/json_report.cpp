@@ -108,6 +108,9 @@ std::string to_json(const Compatibility& compatibility) {
 std::string to_json(const ExtractReport& report) {
   Json root = with_schema("suture.extract/1");
   root["tensors"] = report.tensors;
+  root["dtypes"] = Json::object();
+  for (const auto& [dtype, count] : report.dtypes) root["dtypes"][suture::name_of(dtype)] = count;
+  root["sparse_tensors"] = report.sparse_tensors;
   root["widened_tensors"] = report.widened_tensors;
   root["inexact_elements"] = report.inexact_elements;
   root["elements"] = report.elements;

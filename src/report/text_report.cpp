@@ -1,6 +1,7 @@
 #include "report/text_report.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 
 #include "suture/error.h"
@@ -147,6 +148,24 @@ std::string describe_realised(const RealisedChanges& changes) {
          "; --dtype f32 keeps it, a larger scale or --round stochastic --seed N keeps more of it\n";
 }
 
+// `stored as bf16 (99 tensors), f32 (179)`
+std::string list_dtypes(const ExtractReport& report) {
+  std::string text;
+  for (const Dtype dtype : {Dtype::kBF16, Dtype::kF16, Dtype::kF32, Dtype::kF64}) {
+    const auto at = report.dtypes.find(dtype);
+    if (at == report.dtypes.end()) continue;
+    std::string name(name_of(dtype));
+    std::transform(name.begin(), name.end(), name.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    text += (text.empty() ? "stored as " : ", ") + name + " (" + std::to_string(at->second) +
+            (text.empty() ? " tensors)" : ")");
+  }
+  if (text.empty()) return text;
+  if (report.sparse_tensors > 0)
+    text += "; " + std::to_string(report.sparse_tensors) + " of them sparse";
+  return text + "\n";
+}
+
 }  // namespace
 
 std::string to_text(const Compatibility& compatibility, const TextStyle&) {
@@ -188,7 +207,7 @@ std::string to_text(const ExtractReport& report) {
     text += " (" + human_percent(report.norm / report.base_norm) + " of the base); " +
             human_percent(changed) + " of elements changed";
   }
-  text += "\n";
+  text += "\n" + list_dtypes(report);
   if (report.widened_tensors > 0)
     text += std::to_string(report.widened_tensors) +
             " tensors are stored as float64, so that base + vector is tuned to the bit\n";

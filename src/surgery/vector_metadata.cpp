@@ -85,9 +85,10 @@ VectorMetadata decode_vector_metadata(const std::string& text, const std::string
     metadata.base_norms = root.at("base_norms").get<std::map<std::string, double>>();
     metadata.base_sample = decode_weight_sample(root.at("base_sample").get<std::string>(), file);
     metadata.left_out = root.at("left_out").get<std::vector<std::string>>();
-    const Json sparse = root.value("sparse", Json::object());
-    for (const auto& [name, tensor] : sparse.items())
-      metadata.sparse[name] = sparse_tensor_from(name, tensor, file);
+    if (root.at("format_version") == kSparseVersion) {
+      for (const auto& [name, tensor] : root.at("sparse").items())
+        metadata.sparse[name] = sparse_tensor_from(name, tensor, file);
+    }
     return metadata;
   } catch (const nlohmann::json::exception& error) {
     throw FormatError({file,

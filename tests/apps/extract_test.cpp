@@ -50,6 +50,54 @@ TEST_F(Extract, GivesTheTunedModelBack) {
             read_file(dir_ / "tuned" / "model.safetensors"));
 }
 
+TEST_F(Extract, SparseIsReadByEveryCommandAsItIs) {
+  StateDict near = base_.clone();
+  near.at("model.layers.1.mlp.up_proj.weight")[2][3] += 1;
+  test::write_model(dir_ / "near", model_, near);
+  make({"extract", "near", "base", "-o", "dense.safetensors", "-q"});
+  const Outcome outcome = run({"extract", "near", "base", "-o", "s.safetensors", "--sparse"});
+  ASSERT_TRUE(ended_with(outcome, 0));
+  EXPECT_TRUE(holds(outcome.err, "of them sparse"));
+  EXPECT_LT(fs::file_size(dir_ / "s.safetensors") - 2000,
+            fs::file_size(dir_ / "dense.safetensors"));
+  const auto expect_same_after = [&](std::vector<std::string> command, const std::string& from) {
+    std::string out[2];
+    for (const std::string vector : {"dense.safetensors", "s.safetensors"}) {
+      std::vector<std::string> arguments = command;
+      for (std::string& argument : arguments)
+        if (argument == "VECTOR") argument = vector;
+      const Outcome done = run(arguments);
+      EXPECT_TRUE(ended_with(done, 0));
+      std::string text = from.empty() ? done.out : read_file(dir_ / from);
+      for (std::size_t at; (at = text.find(vector)) != std::string::npos;)
+        text.replace(at, vector.size(), "VECTOR");
+      out[vector == "s.safetensors"] = text;
+    }
+    EXPECT_EQ(out[0], out[1]);
+  };
+  expect_same_after({"inject", "target", "VECTOR", "-o", "out", "--force", "-q"},
+                    "out/model.safetensors");
+  expect_same_after({"inject", "base", "VECTOR", "-o", "out", "--force", "-q"},
+                    "out/model.safetensors");
+  EXPECT_EQ(read_file(dir_ / "out" / "model.safetensors"),
+            read_file(dir_ / "near" / "model.safetensors"));
+  expect_same_after({"analyze", "VECTOR", "--json", "-"}, {});
+  expect_same_after({"analyze", "VECTOR", "--base", "base", "--json", "-"}, {});
+  EXPECT_TRUE(ended_with(run({"check", "target", "s.safetensors"}), 0));
+}
+
+TEST_F(Extract, OfADamagedSparseVectorIsToldInOneLine) {
+  StateDict near = base_.clone();
+  near.at("model.norm.weight")[2] += 1;
+  test::write_model(dir_ / "near", model_, near);
+  make({"extract", "near", "base", "-o", "s.safetensors", "--sparse", "-q"});
+  std::string bytes = read_file(dir_ / "s.safetensors");
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);  // bitmaps stand last
+  write_file(dir_ / "s.safetensors", bytes);
+  begin_here();
+  EXPECT_TRUE(refuses({"inject", "target", "s.safetensors", "-o", "out"}, ".suture_bitmap"));
+}
+
 TEST_F(Extract, IntoAFolderBringsTheTokenizer) {
   ASSERT_TRUE(ended_with(
       run({"extract", "tuned", "base", "-o", "vector", "--max-shard-size", "2000", "--quiet"}), 0));

@@ -44,11 +44,16 @@ def narrow_difference(tuned, base):
 
 
 def stored_difference(tuned, base):
-    """What extract stores: float32 where that gives the tuned tensor back, else float64."""
-    narrow = narrow_difference(tuned, base)
-    if torch.equal(bits(add(base, [(1.0, narrow)])), bits(tuned)):
-        return narrow
-    return tuned.double() - base.double()
+    """What extract stores: float64 where that gives more of the tuned tensor back than float32 does, else the first of
+    bfloat16, float16 and float32 that holds the float32 difference."""
+    narrow, wide = narrow_difference(tuned, base), tuned.double() - base.double()
+    lost = [(bits(add(base, [(1.0, v)])) != bits(tuned)).sum().item() for v in (narrow, wide)]
+    if lost[1] < lost[0]:
+        return wide
+    for dtype in (torch.bfloat16, torch.float16):
+        if torch.equal(bits(narrow.to(dtype).float()), bits(narrow)):
+            return narrow.to(dtype)
+    return narrow
 
 
 def assert_same_bits(got, expected, what):

@@ -48,6 +48,8 @@ TEST(JsonReport, OfNoFindingsIsFitWithEmptyLists) {
 TEST(JsonReport, OfAnExtractionTellsEveryNumber) {
   ExtractReport report;
   report.tensors = 1;
+  report.dtypes = {{Dtype::kBF16, 3}};
+  report.sparse_tensors = 10;
   report.widened_tensors = 2;
   report.inexact_elements = 3;
   report.changed_elements = 4;
@@ -63,8 +65,10 @@ TEST(JsonReport, OfAnExtractionTellsEveryNumber) {
   const std::pair<const char*, double> numbers[] = {
       {"tensors", 1},          {"widened_tensors", 2}, {"inexact_elements", 3},
       {"changed_elements", 4}, {"elements", 5},        {"norm", 6.5},
-      {"base_norm", 7.5},      {"bytes_read", 8},      {"bytes_written", 9}};
+      {"base_norm", 7.5},      {"bytes_read", 8},      {"bytes_written", 9},
+      {"sparse_tensors", 10}};
   for (const auto& [key, value] : numbers) EXPECT_EQ(json[key], value) << key;
+  EXPECT_EQ(json["dtypes"], (Json{{"BF16", 3}}));
   EXPECT_EQ(json["left_out"], Json::array({"x"}));
   EXPECT_EQ(json["compatibility"]["findings"].size(), 3u);
 }

@@ -93,10 +93,13 @@ TEST(TextReport, OfAnExtractionIsAFewSentences) {
   report.bytes_written = 4000;
   EXPECT_EQ(to_text(report),
             "290 tensors, 4.0 kB; norm 2 (25.0 % of the base); 50.0 % of elements changed\n");
+  report.dtypes = {{Dtype::kF32, 179}, {Dtype::kBF16, 111}};
+  report.sparse_tensors = 3;
   report.widened_tensors = 2;
   report.inexact_elements = 5;
   report.left_out = {"a", "b", "c", "d", "e", "f", "g"};
   const std::string text = to_text(report);
+  EXPECT_TRUE(holds(text, "\nstored as bf16 (111 tensors), f32 (179); 3 of them sparse\n"));
   EXPECT_TRUE(holds(text, "2 tensors are stored as float64"));
   EXPECT_TRUE(holds(text, "not tuned to the bit in 5 elements"));
   EXPECT_TRUE(holds(text, "left out: a, b, c, d, e, and 2 more"));

@@ -1,5 +1,6 @@
 #include "stream/weights_writer.h"
 
+#include <filesystem>
 #include <map>
 #include <string>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "format/staged_output.h"
 #include "support/safetensors_builder.h"
 #include "support/temp_dir.h"
+#include "support/thrown.h"
 
 namespace suture::stream {
 namespace {
@@ -45,6 +47,45 @@ TEST(LayOutShards, TakesTensorsInOrderUntilTheLimit) {
             (std::vector<std::vector<std::string>>{{"c", "d"}, {"a", "b"}}));
   EXPECT_EQ(layout.shards[0].file_name, "model-00001-of-00002.safetensors");
   EXPECT_EQ(layout.shards[1].file_name, "model-00002-of-00002.safetensors");
+}
+
+TEST(WeightsWriter, ReplacesMetadataInTheRoomThatWasLaidOut) {
+  const TempDir dir;
+  const auto write = [&](const std::string& name, const std::string& room,
+                         const std::string& text) {
+    format::StagedOutput stage(dir / name, format::OutputKind::kFolder, format::Existing::kRefuse);
+    WeightsWriter writer(stage,
+                         lay_out_shards({tensor("a", 2), tensor("b", 2)}, "v", {{"k", room}}, 8));
+    const float values[] = {1, 2};
+    for (const auto& [tensor_name, place] : writer.layout().by_name())
+      writer.write(*place, 0, values, sizeof values);
+    writer.replace_metadata({{"k", text}});
+    writer.finish();
+    stage.commit();
+  };
+  write("out", std::string(50, 'x'), "short");
+  const Checkpoint checkpoint = Checkpoint::open((dir / "out").string());
+  EXPECT_EQ(checkpoint.metadata().at("k"), "short");
+  ASSERT_EQ(checkpoint.files().size(), 2u);
+  float values[2] = {};
+  checkpoint.read(*checkpoint.find("b"), 0, sizeof values, values);
+  EXPECT_EQ(values[1], 2);
+  write("same", std::string(50, 'y'), "short");
+  EXPECT_EQ(read_file(dir / "same" / "v-00001-of-00002.safetensors"),
+            read_file(dir / "out" / "v-00001-of-00002.safetensors"));
+  EXPECT_TRUE(
+      test::holds(test::thrown_by<FormatError>([&] { write("large", "x", std::string(50, 'x')); }),
+                  "reserved"));
+}
+
+TEST(WeightsWriter, RemovesWhatIsDiscarded) {
+  const TempDir dir;
+  format::StagedOutput stage(dir / "out", format::OutputKind::kFolder, format::Existing::kRefuse);
+  for (int i = 0; i < 2; ++i) {
+    WeightsWriter writer(stage, lay_out_shards({tensor("a", 2), tensor("b", 2)}, "v", {}, 8));
+    writer.discard();
+    EXPECT_FALSE(std::filesystem::exists(stage.path_of("v-00001-of-00002.safetensors")));
+  }
 }
 
 TEST(LayOutShards, GivesATensorOverTheLimitAShardOfItsOwn) {

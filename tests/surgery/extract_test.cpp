@@ -3,6 +3,7 @@
 #include <cstring>
 #include <filesystem>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -63,10 +64,15 @@ class Extract : public test::ModelTrio {
   }
 };
 
-TEST_F(Extract, StoresTheFloat32Difference) {
+TEST_F(Extract, HoldsTheFloat32Difference) {
   write_all();
   const ExtractReport report = run("v.safetensors");
-  const StateDict vector = load(path("v.safetensors"));
+  StateDict vector;
+  std::uint64_t bytes = 0;
+  for (const auto& [name, tensor] : load(path("v.safetensors"))) {
+    vector.set(name, tensor.to(at::kFloat));
+    bytes += tensor.nbytes();
+  }
   StateDict expected;
   for (const auto& [name, tensor] : tuned_)
     expected.set(name, tensor.to(at::kFloat) - base_.at(name).to(at::kFloat));
@@ -87,7 +93,7 @@ TEST_F(Extract, StoresTheFloat32Difference) {
   EXPECT_EQ(report.changed_elements, changed);
   EXPECT_NEAR(report.norm, std::sqrt(squares), 1e-12 * report.norm);
   EXPECT_NEAR(report.base_norm, std::sqrt(base_squares), 1e-12 * report.base_norm);
-  EXPECT_EQ(report.bytes_written, 4 * elements);
+  EXPECT_EQ(report.bytes_written, bytes);
 }
 
 TEST_F(Extract, WritesAFolderWithTheTokenizerBesideIt) {
@@ -253,7 +259,7 @@ TEST_F(Extract, DoesNotWidenWhereFloat32IsExact) {
   make_one_tensor(at::kBFloat16, {0.5, 3, 0x1p-10}, {0.25, 2, 1});
   const ExtractReport report = run_on_one_tensor();
   EXPECT_EQ(report.widened_tensors, 0u);
-  EXPECT_EQ(load(path("v.safetensors")).at("w").scalar_type(), at::kFloat);
+  EXPECT_EQ(load(path("v.safetensors")).at("w").scalar_type(), at::kHalf);  // 2^-10 - 1
 }
 
 TEST_F(Extract, DoesNotWidenWhereItWouldNotHelpAndSaysSo) {
@@ -328,6 +334,234 @@ TEST_F(Extract, Float64DonorsGiveAFloat64Vector) {
   run_on_one_tensor();
   const at::Tensor vector = load(path("v.safetensors")).at("w");
   EXPECT_EQ(vector[0].item<double>(), 1.0 / 3 - 0.1);
+}
+
+// The first of bf16, f16 and f32 that torch takes a float32 difference to and back without loss.
+at::ScalarType narrowest(const at::Tensor& difference) {
+  for (const at::ScalarType type : {at::kBFloat16, at::kHalf})
+    if (same_bits(difference.to(type).to(at::kFloat), difference)) return type;
+  return at::kFloat;
+}
+
+TEST_F(Extract, StoresTheNarrowestDtypeThatIsExact) {
+  std::mt19937_64 random(6);
+  std::set<at::ScalarType> seen;
+  for (int round = 0; round < 60; ++round) {
+    const at::ScalarType type =
+        std::vector{at::kBFloat16, at::kHalf, at::kFloat, at::kDouble}[random() % 4];
+    const int bits = 1 + static_cast<int>(random() % 12), low = static_cast<int>(random() % 40);
+    std::vector<double> tuned, base;
+    for (int i = 0; i < 300; ++i) {
+      base.push_back(random() % 3 == 0 ? -0.0 : std::ldexp(1, -static_cast<int>(random() % 3)));
+      const double step = std::ldexp(static_cast<double>(random() % (1u << bits)), -low);
+      tuned.push_back(random() % 2 ? base.back() + step : base.back());
+    }
+    if (round % 7 == 0) tuned[5] = std::numeric_limits<double>::infinity();
+    if (round % 11 == 0) tuned[6] = std::numeric_limits<double>::quiet_NaN();
+    make_one_tensor(type, tuned, base);
+    const ExtractReport report = run_on_one_tensor();
+    const at::Tensor vector = load(path("v.safetensors")).at("w");
+    const at::Tensor a = load(path("tuned.safetensors")).at("w"),
+                     b = load(path("base.safetensors")).at("w");
+    const bool widened = type == at::kDouble || report.widened_tensors > 0;
+    const at::Tensor difference =
+        widened ? a.to(at::kDouble) - b.to(at::kDouble) : a.to(at::kFloat) - b.to(at::kFloat);
+    EXPECT_EQ(vector.scalar_type(), widened ? at::kDouble : narrowest(difference)) << type;
+    EXPECT_TRUE(same_bits(vector.to(difference.scalar_type()), difference)) << type;
+    EXPECT_EQ(report.dtypes.size(), 1u);
+    seen.insert(vector.scalar_type());
+  }
+  EXPECT_EQ(seen.size(), 4u);
+}
+
+TEST_F(Extract, KeepsWhatIsNotFinite) {
+  const double infinity = std::numeric_limits<double>::infinity(),
+               nan = std::numeric_limits<double>::quiet_NaN();
+  make_one_tensor(at::kBFloat16, {infinity, -infinity, nan, infinity, 1, -0.0},
+                  {1, 1, 1, infinity, nan, 0.0});
+  run_on_one_tensor();
+  const at::Tensor vector = load(path("v.safetensors")).at("w");
+  EXPECT_EQ(vector.scalar_type(), at::kBFloat16);
+  const at::Tensor difference = load(path("tuned.safetensors")).at("w").to(at::kFloat) -
+                                load(path("base.safetensors")).at("w").to(at::kFloat);
+  EXPECT_TRUE(same_bits(vector.to(at::kFloat), difference));
+}
+
+// A large tensor of zero differences, but for one at a place that no sample is sure to hit.
+class LargeTensor : public Extract {
+ protected:
+  static constexpr std::int64_t kElements = 1'000'000;
+  void make_large(std::int64_t odd_at, float odd) {
+    at::Tensor base = at::ones({kElements}, at::kBFloat16);
+    at::Tensor tuned = base.clone();
+    tuned.slice(0, 5000, 5100) += 0.25;
+    tuned[odd_at] = odd;
+    StateDict a, b;
+    a.set("w", tuned);
+    a.set("small", at::ones({3}, at::kBFloat16));
+    b.set("w", base);
+    b.set("small", at::zeros({3}, at::kBFloat16));
+    SaveOptions options;
+    options.replace_existing = true;
+    save(a, path("tuned.safetensors"), options);
+    save(b, path("base.safetensors"), options);
+  }
+};
+
+TEST_F(LargeTensor, IsWrittenInOnePassWhenTheSampleTellsItsDtype) {
+  make_large(7, 1.5);
+  const ExtractReport report = run_on_one_tensor();
+  EXPECT_EQ(report.bytes_read, 2u * 2 * (kElements + 3));
+  EXPECT_EQ(load(path("v.safetensors")).at("w").scalar_type(), at::kBFloat16);
+}
+
+TEST_F(LargeTensor, IsWrittenInTwoWhenTheSampleMisleads) {
+  // Between the pieces of the sample, one difference that needs f16, f32 or f64.
+  for (const auto& [odd, type] : {std::pair{0x1p-10f, at::kHalf}, std::pair{0x1p-20f, at::kFloat},
+                                  std::pair{0x1p-30f, at::kDouble}}) {
+    make_large(kElements - 5000, odd);
+    const ExtractReport report = run_on_one_tensor();
+    EXPECT_EQ(report.bytes_read, 2u * 2 * 2 * (kElements + 3));
+    EXPECT_EQ(report.inexact_elements, 0u);
+    const StateDict vector = load(path("v.safetensors"));
+    EXPECT_EQ(vector.at("w").scalar_type(), type);
+    EXPECT_EQ(vector.at("small").scalar_type(), at::kBFloat16);
+    EXPECT_TRUE(same_bits(base_plus_vector(), load(path("tuned.safetensors"))));
+    EXPECT_EQ(test::entries_of(dir_.path()).size(), 4u);
+  }
+}
+
+TEST_F(LargeTensor, HasTheSameBytesForAnyThreadsAndMemoryWhenTheSampleMisleads) {
+  make_large(kElements - 5000, 0x1p-20f);
+  run_on_one_tensor();
+  const std::string expected = read_file(dir_ / "v.safetensors");
+  for (const unsigned threads : {1u, 2u, 7u}) {
+    for (const std::uint64_t budget : {1ull << 20, 8ull << 20, 512ull << 20}) {
+      ExtractOptions options;
+      options.run.threads = threads;
+      options.run.memory_budget_bytes = budget;
+      run_on_one_tensor(options);
+      EXPECT_TRUE(read_file(dir_ / "v.safetensors") == expected) << threads << " " << budget;
+    }
+  }
+}
+
+TEST_F(LargeTensor, HasAHeaderWhoseSizeDoesNotTellTheNumberOfPasses) {
+  std::set<std::string> lengths;
+  for (const std::int64_t odd_at : {std::int64_t{7}, kElements - 5000}) {
+    make_large(odd_at, 0x1p-20f);
+    run_on_one_tensor();
+    lengths.insert(read_file(dir_ / "v.safetensors").substr(0, 8));
+  }
+  EXPECT_EQ(lengths.size(), 1u);
+}
+
+// Where nothing is mostly zero, a sparse vector is a dense one, made in two passes.
+TEST_F(Extract, HasTheSameBytesInOnePassAndInTwo) {
+  test::TinyModel model;
+  model.dtype = at::kFloat;
+  make(model);
+  write_all();
+  run("one.safetensors");
+  ExtractOptions options;
+  options.sparse = true;
+  EXPECT_EQ(run("two.safetensors", options).sparse_tensors, 0u);
+  EXPECT_TRUE(read_file(dir_ / "one.safetensors") == read_file(dir_ / "two.safetensors"));
+}
+
+TEST_F(Extract, SparseHoldsWhatDenseDoes) {
+  test::TinyModel model;
+  model.vocab = 9000;  // an embedding of three blocks
+  make(model);
+  // Most of it as it was; -0 where the base has +0.
+  at::Tensor tuned = base_.at("model.embed_tokens.weight").clone();
+  base_.at("model.embed_tokens.weight")[11].zero_();
+  tuned[11].zero_().neg_();
+  tuned.slice(0, 4000, 4020) += 0.5;
+  tuned_.set("model.embed_tokens.weight", tuned);
+  tuned_.set("model.norm.weight", base_.at("model.norm.weight"));
+  write_all();
+  const ExtractReport dense_report = run("dense.safetensors");
+  ExtractOptions options;
+  options.sparse = true;
+  const ExtractReport report = run("sparse.safetensors", options);
+  EXPECT_GE(report.sparse_tensors, 2u);
+  EXPECT_LT(report.bytes_written, dense_report.bytes_written);
+  EXPECT_EQ(report.norm, dense_report.norm);
+  EXPECT_EQ(report.changed_elements, dense_report.changed_elements);
+  const TaskVector dense = TaskVector::open(path("dense.safetensors")),
+                   sparse = TaskVector::open(path("sparse.safetensors"));
+  EXPECT_EQ(sparse.names(), dense.names());
+  EXPECT_TRUE(same_bits(sparse.materialize(), dense.materialize()));
+  EXPECT_EQ(sparse.norm(), dense.norm());
+  for (const double scale : {1.0, -0.3}) {
+    InjectOptions inject_options;
+    inject_options.replace_existing = true;
+    inject(open("target"), scale * sparse, path("a.safetensors"), inject_options);
+    inject(open("target"), scale * dense, path("b.safetensors"), inject_options);
+    EXPECT_TRUE(same_bits(load(path("a.safetensors")), load(path("b.safetensors"))));
+  }
+  EXPECT_TRUE(check(open("target"), sparse).fit());
+}
+
+TEST_F(Extract, SparseHasTheSameBytesForAnyThreadsMemoryAndSharding) {
+  tuned_ = base_.clone();
+  tuned_.at("model.layers.1.mlp.up_proj.weight")[2][3] += 1;
+  write_all();
+  ExtractOptions options;
+  options.sparse = true;
+  options.replace_existing = true;
+  run("expected.safetensors", options);
+  for (const unsigned threads : {1u, 2u, 7u}) {
+    for (const std::uint64_t budget : {1ull << 20, 8ull << 20, 512ull << 20}) {
+      options.run.threads = threads;
+      options.run.memory_budget_bytes = budget;
+      run("v.safetensors", options);
+      EXPECT_EQ(read_file(dir_ / "v.safetensors"), read_file(dir_ / "expected.safetensors"));
+    }
+  }
+  options.max_shard_bytes = 200;
+  run("sharded", options);
+  EXPECT_TRUE(fs::exists(dir_ / "sharded" / "task_vector.safetensors.index.json"));
+  EXPECT_TRUE(same_bits(load(path("sharded")), load(path("expected.safetensors"))));
+  EXPECT_TRUE(same_bits(TaskVector::open(path("sharded")).materialize(),
+                        TaskVector::open(path("expected.safetensors")).materialize()));
+}
+
+TEST_F(Extract, ASparseVectorTakesPartInADifference) {
+  tuned_ = base_.clone();
+  tuned_.at("model.norm.weight")[2] += 1;
+  write_all();
+  ExtractOptions options;
+  options.sparse = true;
+  run("v.safetensors", options);
+  const Checkpoint vector = open("v.safetensors");
+  const TaskVector none = vector - vector;
+  EXPECT_EQ(none.norm(), 0);
+  EXPECT_EQ(none.names().size(), base_.size());
+}
+
+TEST_F(Extract, SparseWithAFixedLossyDtypeIsItsDenseVector) {
+  make_one_tensor(at::kFloat, {1e-30, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1},
+                  {0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0.5});
+  ExtractOptions options;
+  options.dtype = Dtype::kF16;  // 1e-30 becomes zero
+  run_on_one_tensor(options);
+  const StateDict dense = TaskVector::open(path("v.safetensors")).materialize();
+  options.sparse = true;
+  EXPECT_EQ(run_on_one_tensor(options).sparse_tensors, 1u);
+  EXPECT_TRUE(same_bits(TaskVector::open(path("v.safetensors")).materialize(), dense));
+}
+
+TEST_F(Extract, SparseKeepsOffTheNamesOfTheModel) {
+  set_in_all("model.norm.weight.suture_values", at::ones({4}));
+  tuned_.set("model.norm.weight", base_.at("model.norm.weight"));
+  write_all();
+  ExtractOptions options;
+  options.sparse = true;
+  run("v.safetensors", options);
+  EXPECT_TRUE(require_vector(open("v.safetensors")).sparse.count("model.norm.weight") == 0);
+  EXPECT_EQ(TaskVector::open(path("v.safetensors")).names().size(), base_.size());
 }
 
 TEST_F(Extract, GivesTheSameBytesForAnyThreadsMemoryAndSharding) {

@@ -1,6 +1,10 @@
 #include "surgery/vector_metadata.h"
 
+#include <bit>
+#include <cmath>
+#include <cstdint>
 #include <limits>
+#include <random>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -29,6 +33,7 @@ VectorMetadata full() {
   metadata.base_sample.elements = {100};
   metadata.base_sample.values.assign(32, -0.0f);
   metadata.left_out = {"lm_head.weight (tied)"};
+  metadata.sparse = {{"s", {Dtype::kBF16, {2, 3}}}};
   return metadata;
 }
 
@@ -40,6 +45,9 @@ TEST(VectorMetadata, ReadsBackFromItsText) {
   EXPECT_EQ(read.base_sample.values, full().base_sample.values);
   EXPECT_EQ(read.left_out, full().left_out);
   EXPECT_TRUE(read.tied_embeddings);
+  ASSERT_EQ(read.sparse.size(), 1u);
+  EXPECT_EQ(read.sparse.at("s").dtype, Dtype::kBF16);
+  EXPECT_EQ(read.sparse.at("s").shape, (std::vector<std::int64_t>{2, 3}));
 }
 
 TEST(VectorMetadata, RefusesTextWithAnyPartMissingOrOfAnotherKind) {
@@ -59,10 +67,28 @@ TEST(VectorMetadata, RefusesTextWithAnyPartMissingOrOfAnotherKind) {
 
 TEST(VectorMetadata, RefusesANewerFormat) {
   format::Json json = format::Json::parse(encode(full()));
-  json["format_version"] = 2;
+  json["format_version"] = 3;
   EXPECT_TRUE(
       test::holds(test::thrown_by<FormatError>([&] { decode_vector_metadata(json.dump(), "f"); }),
                   "newer Suture"));
+}
+
+TEST(VectorMetadata, SaysThatItIsSparseByItsFormat) {
+  VectorMetadata metadata = full();
+  EXPECT_EQ(format::Json::parse(encode(metadata))["format_version"], 2);
+  metadata.sparse.clear();
+  EXPECT_EQ(format::Json::parse(encode(metadata))["format_version"], 1);
+}
+
+TEST(VectorMetadata, NoNormTakesMoreRoomThanTheLongest) {
+  std::mt19937_64 random(1);
+  const std::size_t room = format::Json(kLongestNorm).dump().size();
+  for (int i = 0; i < 100'000; ++i) {
+    const double norm = std::abs(std::bit_cast<double>(static_cast<std::uint64_t>(random())));
+    EXPECT_LE(format::Json(norm).dump().size(), room) << norm;
+    const double usual = std::ldexp(1 + static_cast<double>(random() >> 12), -52 + i % 80 - 60);
+    EXPECT_LE(format::Json(usual).dump().size(), room) << usual;
+  }
 }
 
 TEST(IsVector, TellsVectorsFromModels) {

@@ -160,14 +160,15 @@ void count_inexact_elements(const Chunk& chunk, const T* difference, std::option
       *chosen == Dtype::kF32 ? in_float : count_inexact(chunk, difference, *chosen);
 }
 
-void write_chunk(const Chunk& chunk, const float* difference, const DifferenceOutput& output,
-                 std::size_t first) {
-  char* at =
-      static_cast<char*>(output.data) + first * static_cast<std::size_t>(bytes_of(output.dtype));
-  if (output.dtype != Dtype::kF64) return narrow(output.dtype, difference, at, chunk.count);
+char* element(const DifferenceOutput& output, std::size_t first) {
+  return static_cast<char*>(output.data) + first * static_cast<std::size_t>(bytes_of(output.dtype));
+}
+
+void write_chunk(const Chunk& chunk, const float* difference, Dtype dtype, char* at) {
+  if (dtype != Dtype::kF64) return narrow(dtype, difference, at, chunk.count);
   double wide[kChunk];
   subtract_in_double(chunk, wide);
-  narrow(output.dtype, wide, at, chunk.count);
+  narrow(dtype, wide, at, chunk.count);
 }
 
 class FloatExaminer {
@@ -176,7 +177,9 @@ class FloatExaminer {
       : chosen_(chosen), output_(output) {}
 
   void take(const Chunk& chunk, std::size_t first) {
-    float tuned[kChunk], base[kChunk], difference[kChunk];
+    float tuned[kChunk], base[kChunk], buffer[kChunk];
+    const bool in_place = output_ && output_->dtype == Dtype::kF32;
+    auto* difference = in_place ? reinterpret_cast<float*>(element(*output_, first)) : buffer;
     widen(chunk.tuned.dtype, chunk.tuned.data, tuned, chunk.count);
     widen(chunk.base.dtype, chunk.base.data, base, chunk.count);
     subtract(tuned, base, difference, chunk.count);
@@ -188,7 +191,8 @@ class FloatExaminer {
     if (found_.fits_f16) found_.fits_f16 = find_bits_below_f16(difference, chunk.count) == 0;
     const bool in_doubt = find_doubts(tuned, base, difference, chunk.count) != 0;
     count_inexact_elements(chunk, difference, chosen_, in_doubt, found_);
-    if (output_) write_chunk(chunk, difference, *output_, first);
+    if (output_ && !in_place)
+      write_chunk(chunk, difference, output_->dtype, element(*output_, first));
   }
 
   DifferenceFindings finish() {
@@ -221,10 +225,7 @@ class DoubleExaminer {
         difference, difference + chunk.count, [](double value) { return value != 0; }));
     count_inexact_elements(chunk, difference, chosen_, true, found_);
     if (!output_) return;
-    narrow(output_->dtype, difference,
-           static_cast<char*>(output_->data) +
-               first * static_cast<std::size_t>(bytes_of(output_->dtype)),
-           chunk.count);
+    narrow(output_->dtype, difference, element(*output_, first), chunk.count);
   }
 
   DifferenceFindings finish() {
