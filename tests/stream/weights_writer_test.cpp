@@ -55,7 +55,7 @@ TEST(WeightsWriter, ReplacesMetadataInTheRoomThatWasLaidOut) {
                          const std::string& text) {
     format::StagedOutput stage(dir / name, format::OutputKind::kFolder, format::Existing::kRefuse);
     WeightsWriter writer(stage,
-                         lay_out_shards({tensor("a", 2), tensor("b", 2)}, "v", {{"k", room}}, 8));
+                         lay_out_shards({tensor("a", 2), tensor("b", 2)}, "model", {{"k", room}}, 8));
     const float values[] = {1, 2};
     for (const auto& [tensor_name, place] : writer.layout().by_name())
       writer.write(*place, 0, values, sizeof values);
@@ -71,8 +71,8 @@ TEST(WeightsWriter, ReplacesMetadataInTheRoomThatWasLaidOut) {
   checkpoint.read(*checkpoint.find("b"), 0, sizeof values, values);
   EXPECT_EQ(values[1], 2);
   write("same", std::string(50, 'y'), "short");
-  EXPECT_EQ(read_file(dir / "same" / "v-00001-of-00002.safetensors"),
-            read_file(dir / "out" / "v-00001-of-00002.safetensors"));
+  EXPECT_EQ(read_file(dir / "same" / "model-00001-of-00002.safetensors"),
+            read_file(dir / "out" / "model-00001-of-00002.safetensors"));
   EXPECT_TRUE(
       test::holds(test::thrown_by<FormatError>([&] { write("large", "x", std::string(50, 'x')); }),
                   "reserved"));

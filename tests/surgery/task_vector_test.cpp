@@ -426,7 +426,7 @@ TEST(TaskVectorOpen, RefusesAModel) {
 
 TEST(TaskVectorOpen, RefusesANewerFormatAndDamagedMetadata) {
   const TempDir dir;
-  for (const auto& [metadata, part] : {std::pair{R"({"format_version":2})", "format 2"},
+  for (const auto& [metadata, part] : {std::pair{R"({"format_version":3})", "format 3"},
                                        {R"({"format_version":1})", "damaged"},
                                        {"[1]", "damaged"},
                                        {"{", "JSON"},
