@@ -263,7 +263,7 @@ Header header_of(const VectorMetadata& metadata) {
   return {{"format", "pt"}, {"suture", encode(metadata)}};
 }
 
-// Everything that the files hold, dense tensors first.
+// Everything that the files hold: tensors, and the parts of sparse ones.
 std::vector<TensorInfo> Extraction::stored_tensors() const {
   std::vector<TensorInfo> tensors;
   auto next_sparse = sparse_.begin();
@@ -324,8 +324,8 @@ void Extraction::write_again(stream::WeightsWriter& writer) {
     }
   }
   report_.bytes_read += bytes_to_read(outputs_);
-  execute(dense, writer, options_.run);
-  write_sparse(sparse, writer, options_.run);
+  if (!dense.empty()) execute(dense, writer, options_.run);
+  if (!sparse.empty()) write_sparse(sparse, writer, options_.run);
 }
 
 void Extraction::finish(format::StagedOutput& stage, stream::WeightsWriter& writer) {
