@@ -54,8 +54,8 @@ TEST(WeightsWriter, ReplacesMetadataInTheRoomThatWasLaidOut) {
   const auto write = [&](const std::string& name, const std::string& room,
                          const std::string& text) {
     format::StagedOutput stage(dir / name, format::OutputKind::kFolder, format::Existing::kRefuse);
-    WeightsWriter writer(stage,
-                         lay_out_shards({tensor("a", 2), tensor("b", 2)}, "model", {{"k", room}}, 8));
+    WeightsWriter writer(
+        stage, lay_out_shards({tensor("a", 2), tensor("b", 2)}, "model", {{"k", room}}, 8));
     const float values[] = {1, 2};
     for (const auto& [tensor_name, place] : writer.layout().by_name())
       writer.write(*place, 0, values, sizeof values);
