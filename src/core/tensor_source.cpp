@@ -13,7 +13,6 @@ class CheckpointSource final : public TensorSource {
             void* out) const override {
     checkpoint_.read(tensor, begin, bytes, out);
   }
-  const at::Tensor* in_memory(const TensorInfo&) const override { return nullptr; }
   void verify_unchanged() const override { checkpoint_.verify_unchanged(); }
   const Checkpoint* checkpoint() const override { return &checkpoint_; }
   bool is_in_file(const TensorInfo&) const override { return true; }

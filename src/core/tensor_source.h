@@ -27,7 +27,7 @@ class TensorSource {
                     void* out) const = 0;
 
   /// The dense tensor itself where the source is a state dict, on whatever device; null otherwise.
-  virtual const at::Tensor* in_memory(const TensorInfo& tensor) const = 0;
+  virtual const at::Tensor* in_memory(const TensorInfo&) const { return nullptr; }
 
   /// Throws IoError when the source is no longer what it was.
   virtual void verify_unchanged() const = 0;
