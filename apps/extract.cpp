@@ -32,8 +32,13 @@ int run(const Arguments& arguments) {
   say_findings(arguments, report.compatibility);
   if (!arguments.quiet && !arguments.dry_run && report.changed_elements == 0)
     say("warning: the vector is zero: TUNED and BASE hold the same weights\n");
-  if (!arguments.json.empty()) write_result(arguments.json, ".json", report::to_json(report));
+  const std::vector<PlannedTensor> explained = explained_tensors(arguments, report.plan);
+  if (!arguments.json.empty()) {
+    write_result(arguments.json, ".json",
+                 report::to_json(report, arguments.explain.empty() ? nullptr : &explained));
+  }
   if (!arguments.quiet) say(headline(arguments) + report::to_text(report));
+  show_plan(arguments, report.plan, explained);
   return kDone;
 }
 
@@ -53,7 +58,7 @@ const Command& extract_command() {
        {"suture extract models/grpo models/sft -o reasoning.safetensors",
         "suture extract models/grpo models/sft -o late.safetensors --only 'layer=14-'"},
        {"output", "only", "except", "dtype", "sparse", "vocab", "allow", "max-shard-size", "device",
-        "threads", "memory", "seed", "json", "quiet", "dry-run", "force"},
+        "threads", "memory", "seed", "json", "quiet", "dry-run", "explain", "force"},
        2,
        2},
       run};

@@ -48,8 +48,13 @@ int run(const Arguments& arguments) {
   const InjectReport report =
       inject(target, sum_of_vectors(arguments), require_output(arguments), options_from(arguments));
   say_findings(arguments, report.compatibility);
-  if (!arguments.json.empty()) write_result(arguments.json, ".json", report::to_json(report));
+  const std::vector<PlannedTensor> explained = explained_tensors(arguments, report.plan);
+  if (!arguments.json.empty()) {
+    write_result(arguments.json, ".json",
+                 report::to_json(report, arguments.explain.empty() ? nullptr : &explained));
+  }
   if (!arguments.quiet) say(headline(arguments) + report::to_text(report));
+  show_plan(arguments, report.plan, explained);
   return kDone;
 }
 
@@ -69,7 +74,8 @@ const Command& inject_command() {
        {"suture inject models/instruct reasoning.safetensors@0.8 -o instruct-reasoning",
         "suture inject models/instruct 'models/grpo - models/sft'@-1 -o instruct-without"},
        {"output", "only", "except", "scale", "dtype", "round", "seed", "vocab", "allow",
-        "max-shard-size", "device", "threads", "memory", "json", "quiet", "dry-run", "force"},
+        "max-shard-size", "device", "threads", "memory", "json", "quiet", "dry-run", "explain",
+        "force"},
        2},
       run};
   return command;

@@ -151,6 +151,9 @@ const std::map<std::string, OptionSpec>& option_table() {
       {"dry-run",
        {"dry-run", "", "check everything and say what would be done; write nothing",
         [](A& a, S) { a.dry_run = true; }}},
+      {"explain",
+       {"explain", "NAME", "with --dry-run: where this tensor comes from; a name, or a pattern with *",
+        [](A& a, S v) { a.explain.push_back(v); }}},
       {"force", {"force", "", "replace an existing output", [](A& a, S) { a.force = true; }}},
       {"ascii", {"ascii", "", "draw bars with plain characters", [](A& a, S) { a.ascii = true; }}},
   };
@@ -199,7 +202,7 @@ void apply_option(const cxxopts::ParseResult& parsed, const std::string& name,
     return;
   }
   const auto& values = parsed[name].as<std::vector<std::string>>();
-  const bool adds_up = name == "only" || name == "except" || name == "allow";
+  const bool adds_up = name == "only" || name == "except" || name == "allow" || name == "explain";
   if (values.size() > 1 && !adds_up)
     refuse("--" + name + " " + std::to_string(values.size()) + " times", "it once");
   for (const std::string& value : values) {
@@ -298,6 +301,8 @@ std::optional<Arguments> parse_arguments(const CommandSpec& spec, int argc, char
            suggestion_for(error.what(), spec));
   }
   check_positional(spec, arguments);
+  if (!arguments.explain.empty() && !arguments.dry_run)
+    refuse("--explain without --dry-run", "both", "add --dry-run: a plan is explained, not a run");
   return arguments;
 }
 

@@ -34,6 +34,7 @@ struct Arguments {
   std::optional<Dtype> dtype;
   std::optional<std::uint64_t> max_shard_bytes;
   std::string base, json, csv;
+  std::vector<std::string> explain;  ///< Tensors to explain: names or globs.
   std::optional<std::uint64_t> seed;
   bool stochastic = false;
   bool quiet = false, force = false, dry_run = false, ascii = false, sparse = false;

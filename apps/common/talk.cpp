@@ -3,6 +3,7 @@
 #include "suture/error.h"
 
 #include "common/terminal.h"
+#include "report/plan_text.h"
 #include "surgery/vector_metadata.h"
 
 namespace suture::apps {
@@ -26,6 +27,18 @@ void say_findings(const Arguments& arguments, const Compatibility& compatibility
 
 std::string headline(const Arguments& arguments) {
   return (arguments.dry_run ? "would write " : "wrote ") + printable(arguments.output) + ": ";
+}
+
+std::vector<PlannedTensor> explained_tensors(const Arguments& arguments,
+                                             const std::optional<Plan>& plan) {
+  if (!plan || arguments.explain.empty()) return {};
+  return explain(*plan, arguments.explain);
+}
+
+void show_plan(const Arguments& arguments, const std::optional<Plan>& plan,
+               const std::vector<PlannedTensor>& explained) {
+  if (!plan || arguments.json == "-") return;
+  write_stdout(report::to_text(*plan) + report::explanation_text(explained));
 }
 
 const std::string& require_output(const Arguments& arguments) {

@@ -1,7 +1,10 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "suture/plan.h"
 
 #include "common/arguments.h"
 
@@ -15,6 +18,15 @@ void say_findings(const Arguments& arguments, const Compatibility& compatibility
 
 /// `wrote OUT: ` or `would write OUT: `.
 std::string headline(const Arguments& arguments);
+
+/// The tensors of a dry run's plan that --explain names. Throws UsageError for one that is not
+/// there.
+std::vector<PlannedTensor> explained_tensors(const Arguments& arguments,
+                                             const std::optional<Plan>& plan);
+
+/// Writes the plan of a dry run to stdout, unless JSON goes there; nothing after a real run.
+void show_plan(const Arguments& arguments, const std::optional<Plan>& plan,
+               const std::vector<PlannedTensor>& explained);
 
 /// The output path; throws UsageError when there is none.
 const std::string& require_output(const Arguments& arguments);

@@ -4,7 +4,6 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -17,6 +16,7 @@
 
 #include "format/file.h"
 #include "format/staged_output.h"
+#include "report/progress_text.h"
 
 namespace suture::apps {
 namespace {
@@ -42,34 +42,38 @@ bool speaks_utf8() {
   return false;
 }
 
-int terminal_width() {
+int columns_of(int descriptor) {
   winsize size{};
-  return ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+  return ::ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+// True while a progress line stands on stderr, to be wiped before anything else is said.
+std::atomic<bool> progress_is_shown{false};
+
+constexpr const char* kWipeLine = "\r\033[K";
+
+void write_stderr(const std::string& text) {
+  const ssize_t ignored = ::write(STDERR_FILENO, text.data(), text.size());
+  static_cast<void>(ignored);
 }
 
 // One line, rewritten in place: what, how far, how fast, how long still.
 class ProgressLine {
  public:
   void operator()(const Progress& progress) {
-    if (progress.stage != stage_) {
-      stage_ = progress.stage;
-      start_ = Clock::now();
-    }
-    const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
-    const double done = static_cast<double>(progress.bytes_done),
-                 total = static_cast<double>(progress.bytes_total);
-    const double rate = seconds > 0 ? done / seconds : 0;
-    char line[128];
-    std::snprintf(line, sizeof line, "\r\033[K%s %3.0f %%  %.0f MB/s  %.0f s left", progress.stage,
-                  total > 0 ? 100 * done / total : 100.0, rate / 1e6,
-                  rate > 0 ? (total - done) / rate : 0.0);
-    say(progress.bytes_done >= progress.bytes_total ? "\r\033[K" : line);
+    const std::chrono::duration<double> now = Clock::now().time_since_epoch();
+    const report::ProgressRate rate = estimate_.update(progress, now.count());
+    const bool done = progress.bytes_done >= progress.bytes_total;
+    // The last column stays free: a terminal may wrap when it is written to.
+    write_stderr(kWipeLine + (done ? std::string()
+                                   : report::progress_text(progress, rate,
+                                                           columns_of(STDERR_FILENO) - 1)));
+    progress_is_shown = !done;
   }
 
  private:
   using Clock = std::chrono::steady_clock;
-  const char* stage_ = nullptr;
-  Clock::time_point start_;
+  report::ProgressEstimate estimate_;
 };
 
 format::Existing may_replace(const std::filesystem::path& report, const std::string& extension) {
@@ -112,8 +116,7 @@ void write_stdout(const std::string& text) {
 }
 
 void say(const std::string& text) {
-  const ssize_t ignored = ::write(STDERR_FILENO, text.data(), text.size());
-  static_cast<void>(ignored);
+  write_stderr((progress_is_shown.exchange(false) ? kWipeLine : "") + text);
 }
 
 void write_result(const std::string& destination, const std::string& extension,
@@ -126,7 +129,7 @@ void write_result(const std::string& destination, const std::string& extension,
 }
 
 report::TextStyle text_style(const Arguments& arguments) {
-  return {speaks_utf8() && !arguments.ascii, terminal_width()};
+  return {speaks_utf8() && !arguments.ascii, columns_of(STDOUT_FILENO)};
 }
 
 void refuse_unwritable_reports(const Arguments& arguments) {

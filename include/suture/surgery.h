@@ -8,6 +8,7 @@
 
 #include "suture/checkpoint.h"
 #include "suture/compatibility.h"
+#include "suture/plan.h"
 #include "suture/realised_change.h"
 #include "suture/run_options.h"
 #include "suture/task_vector.h"
@@ -44,6 +45,7 @@ struct ExtractReport {
   std::vector<std::string>
       left_out;  ///< Donor tensors that are no part of the vector, with the reason.
   Compatibility compatibility;
+  std::optional<Plan> plan;  ///< After a dry run.
 };
 
 /// Writes `tuned - base` (arXiv 2212.04089, eq. 1) to `path`: one file when it ends in
@@ -81,6 +83,7 @@ struct InjectReport {
   RealisedChanges realised;           ///< What rounding left of the vector. Not after a dry run.
   std::vector<std::string> left_out;  ///< Vector tensors and side files not used, with the reason.
   Compatibility compatibility;
+  std::optional<Plan> plan;  ///< After a dry run.
 };
 
 /// Writes `target + vector` (scale it first: `0.8 * vector`) to `path`: one file when it ends in

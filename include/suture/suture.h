@@ -7,6 +7,7 @@
 #include "suture/compatibility.h"
 #include "suture/dtype.h"
 #include "suture/error.h"
+#include "suture/plan.h"
 #include "suture/realised_change.h"
 #include "suture/run_options.h"
 #include "suture/selection.h"

@@ -1,5 +1,7 @@
 #include "report/json_report.h"
 
+#include <optional>
+
 #include <nlohmann/json.hpp>
 
 #include "surgery/realised_change.h"
@@ -45,6 +47,91 @@ Json describe(const Compatibility& compatibility) {
                                {"cosine", pair.cosine}});
   }
   return json;
+}
+
+const char* name_of(Making making) {
+  switch (making) {
+    case Making::kCopied:
+      return "copied";
+    case Making::kConverted:
+      return "converted";
+    case Making::kComputed:
+      return "computed";
+    default:
+      return "left_out";
+  }
+}
+
+Json describe(const PlannedOperand& operand) {
+  Json json{{"model", operand.model}};
+  if (!operand.file.empty()) {
+    json["file"] = operand.file;
+    json["first_byte"] = operand.first_byte;
+  }
+  json["bytes"] = operand.bytes;
+  json["dtype"] = name_of(operand.dtype);
+  json["shape"] = operand.shape;
+  if (operand.strided) json["strided"] = true;
+  return json;
+}
+
+Json describe(const PlannedTerm& term) {
+  Json json{{"scale", term.scale}, {"minuend", describe(term.minuend)}};
+  if (term.subtrahend) json["subtrahend"] = describe(*term.subtrahend);
+  return json;
+}
+
+Json describe(const PlannedTensor& tensor) {
+  Json json{{"name", tensor.name},
+            {"making", name_of(tensor.making)},
+            {"dtype", name_of(tensor.dtype)},
+            {"shape", tensor.shape}};
+  if (tensor.making == Making::kLeftOut) {
+    json["reason"] = tensor.reason;
+    return json;
+  }
+  json["bytes"] = tensor.bytes;
+  json["may_become_double"] = tensor.may_become_double;
+  json["output_file"] = tensor.output_file;
+  if (tensor.origin) json["origin"] = describe(*tensor.origin);
+  json["terms"] = Json::array();
+  for (const PlannedTerm& term : tensor.terms) json["terms"].push_back(describe(term));
+  if (tensor.rows > 0) {
+    json["rows"] = tensor.rows;
+    json["mapped_rows"] = tensor.mapped_rows;
+  }
+  return json;
+}
+
+Json describe(const Plan& plan) {
+  Json json;
+  json["inputs"] = Json::array();
+  for (const Plan::Input& input : plan.inputs)
+    json["inputs"].push_back({{"model", input.model}, {"bytes", input.bytes}});
+  json["files"] = Json::array();
+  for (const Plan::File& file : plan.files)
+    json["files"].push_back({{"name", file.name}, {"bytes", file.bytes}});
+  json["bytes_to_read"] = plan.bytes_to_read;
+  json["bytes_to_write"] = plan.bytes_to_write;
+  json["bytes_to_write_at_most"] = plan.bytes_to_write_at_most;
+  json["disk_bytes_free"] = plan.disk_bytes_free;
+  json["threads"] = plan.threads;
+  json["buffer_bytes"] = plan.buffer_bytes;
+  json["memory_budget_bytes"] = plan.memory_budget_bytes;
+  for (const Making making :
+       {Making::kComputed, Making::kCopied, Making::kConverted, Making::kLeftOut})
+    json["tensor_counts"][name_of(making)] = plan.count(making);
+  return json;
+}
+
+// A plan and the tensors of it that were asked about; nothing after a real run.
+void add_plan(Json& root, const std::optional<Plan>& plan,
+              const std::vector<PlannedTensor>* explained) {
+  if (!plan) return;
+  root["plan"] = describe(*plan);
+  root["plan"]["tensors"] = Json::array();
+  for (const PlannedTensor& tensor : explained != nullptr ? *explained : plan->tensors)
+    root["plan"]["tensors"].push_back(describe(tensor));
 }
 
 Json with_schema(const char* schema) { return Json{{"schema", schema}}; }
@@ -105,7 +192,8 @@ std::string to_json(const Compatibility& compatibility) {
   return text_of(root);
 }
 
-std::string to_json(const ExtractReport& report) {
+std::string to_json(const ExtractReport& report,
+                    const std::vector<PlannedTensor>* explained) {
   Json root = with_schema("suture.extract/1");
   root["tensors"] = report.tensors;
   root["dtypes"] = Json::object();
@@ -121,10 +209,12 @@ std::string to_json(const ExtractReport& report) {
   root["bytes_written"] = report.bytes_written;
   root["left_out"] = report.left_out;
   root["compatibility"] = describe(report.compatibility);
+  add_plan(root, report.plan, explained);
   return text_of(root);
 }
 
-std::string to_json(const InjectReport& report) {
+std::string to_json(const InjectReport& report,
+                    const std::vector<PlannedTensor>* explained) {
   Json root = with_schema("suture.inject/1");
   root["computed_tensors"] = report.computed_tensors;
   root["copied_tensors"] = report.copied_tensors;
@@ -134,6 +224,7 @@ std::string to_json(const InjectReport& report) {
   root["bytes_written"] = report.bytes_written;
   root["left_out"] = report.left_out;
   root["compatibility"] = describe(report.compatibility);
+  add_plan(root, report.plan, explained);
   return text_of(root);
 }
 

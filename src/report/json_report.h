@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "suture/analysis.h"
 #include "suture/compatibility.h"
@@ -11,8 +12,12 @@ namespace suture::report {
 /// Results as JSON text with a stable schema (`schema` names it and its version), ending in a
 /// newline. docs/command-line.md lists the fields.
 std::string to_json(const Compatibility& compatibility);
-std::string to_json(const ExtractReport& report);
-std::string to_json(const InjectReport& report);
 std::string to_json(const Analysis& analysis);
+
+/// After a dry run with its plan, and of the plan's tensors only those `explained`, if given.
+std::string to_json(const ExtractReport& report,
+                    const std::vector<PlannedTensor>* explained = nullptr);
+std::string to_json(const InjectReport& report,
+                    const std::vector<PlannedTensor>* explained = nullptr);
 
 }  // namespace suture::report

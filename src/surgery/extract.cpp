@@ -19,6 +19,7 @@
 #include "surgery/model_config.h"
 #include "surgery/output.h"
 #include "surgery/plan.h"
+#include "surgery/plan_report.h"
 #include "surgery/sparse_source.h"
 #include "surgery/sparse_tensor.h"
 #include "surgery/sparse_writer.h"
@@ -50,6 +51,7 @@ class Extraction {
     choose_forecast_dtypes();
     if (options_.dry_run) {
       report_storage();
+      report_.plan = describe_plan();
       return std::move(report_);
     }
     format::StagedOutput stage(
@@ -75,6 +77,8 @@ class Extraction {
   void report_storage();
   VectorMetadata describe(Findings findings) const;
   std::vector<TensorInfo> stored_tensors() const;
+  stream::WeightsLayout layout(const std::vector<TensorInfo>& tensors) const;
+  Plan describe_plan() const;
   stream::WeightsWriter open_writer(format::StagedOutput& stage);
   stream::WeightsWriter write_in_one_pass(format::StagedOutput& stage);
   stream::WeightsWriter write_in_two_passes(format::StagedOutput& stage);
@@ -282,14 +286,34 @@ std::vector<TensorInfo> Extraction::stored_tensors() const {
 
 // The size of the header is that of stand-ins also where the findings are known: the bytes do not
 // tell in how many passes they were made.
+stream::WeightsLayout Extraction::layout(const std::vector<TensorInfo>& tensors) const {
+  const Header room = header_of(describe(Findings::kStandIns));
+  return is_single_file(path_)
+             ? stream::lay_out_single_file(tensors, {}, room)
+             : stream::lay_out_shards(tensors, "task_vector", room, options_.max_shard_bytes);
+}
+
+// Of a sparse vector, what a dense one would take: how many elements are zero is not known.
+Plan Extraction::describe_plan() const {
+  const stream::WeightsLayout laid_out = layout(stored_tensors());
+  const auto& folder = tuned_->checkpoint()->folder();
+  PlanContext context;
+  context.output_path = path_;
+  context.layout = &laid_out;
+  if (!is_single_file(path_)) context.side_files = sizes_of(folder, tokenizer_files(folder));
+  context.left_out = report_.left_out;
+  context.sources = {tuned_, base_};
+  context.passes = options_.sparse ? 2 : 1;
+  context.may_widen = !options_.dtype;
+  context.estimated_header = true;
+  return suture::describe(outputs_, context, options_.run);
+}
+
 stream::WeightsWriter Extraction::open_writer(format::StagedOutput& stage) {
   const std::vector<TensorInfo> tensors = stored_tensors();
-  const Header room = header_of(describe(Findings::kStandIns));
   report_.bytes_written = 0;
   for (const TensorInfo& tensor : tensors) report_.bytes_written += tensor.bytes;
-  return {stage, is_single_file(path_) ? stream::lay_out_single_file(tensors, {}, room)
-                                       : stream::lay_out_shards(tensors, "task_vector", room,
-                                                                options_.max_shard_bytes)};
+  return {stage, layout(tensors)};
 }
 
 stream::WeightsWriter Extraction::write_in_one_pass(format::StagedOutput& stage) {

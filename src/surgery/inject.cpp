@@ -18,6 +18,7 @@
 #include "surgery/model_config.h"
 #include "surgery/output.h"
 #include "surgery/plan.h"
+#include "surgery/plan_report.h"
 #include "surgery/provenance.h"
 #include "surgery/realised_change.h"
 #include "surgery/target_layout.h"
@@ -70,7 +71,12 @@ class Injection {
       if (term.subtrahend) note_left_out(require_equal_non_floats(*term.minuend, *term.subtrahend));
     }
     plan_tensors();
-    if (!options_.dry_run) write();
+    plan_side_files();
+    if (options_.dry_run) {
+      report_.plan = describe_plan();
+    } else {
+      write();
+    }
     return std::move(report_);
   }
 
@@ -88,7 +94,10 @@ class Injection {
   void note_left_out(const std::vector<std::string>& items) {
     report_.left_out.insert(report_.left_out.end(), items.begin(), items.end());
   }
+  void plan_side_files();
   std::string provenance() const;
+  stream::WeightsLayout layout() const;
+  Plan describe_plan() const;
   void write();
   void write_side_files(format::StagedOutput& stage);
 
@@ -103,6 +112,7 @@ class Injection {
   std::map<const TensorSource*, std::optional<TokenizerContent>> donor_tokenizers_;
   std::set<std::string, std::less<>> used_;
   std::vector<OutputTensor> outputs_;
+  std::vector<fs::path> side_files_;  // of the target, that come along
 };
 
 void Injection::refuse_inputs() const {
@@ -208,6 +218,22 @@ void Injection::note_unused_vector_tensors() {
   }
 }
 
+// A file by itself has nothing beside it.
+void Injection::plan_side_files() {
+  const fs::path& folder = checkpoint().folder();
+  if (is_single_file(path_) || folder.empty()) return;
+  format::SideFiles files = format::find_side_files(folder);
+  for (const fs::path& name : files.left_out) {
+    const bool is_weight_of_target =
+        std::any_of(checkpoint().files().begin(), checkpoint().files().end(),
+                    [&](const fs::path& file) { return file == folder / name; });
+    const bool is_index = name.string().find(".index.json") != std::string::npos;
+    if (!is_weight_of_target && !is_index)
+      report_.left_out.push_back(printable(name.string()) + " (other weights of the target)");
+  }
+  side_files_ = std::move(files.copied);
+}
+
 std::string Injection::provenance() const {
   Provenance made;
   made.formula = target_->name() + " + " + vector_.formula();
@@ -224,19 +250,39 @@ std::string Injection::provenance() const {
   return to_json_text(made);
 }
 
+stream::WeightsLayout Injection::layout() const {
+  std::vector<TensorInfo> tensors;
+  for (const OutputTensor& output : outputs_) tensors.push_back(output.info);
+  TargetLayoutOptions wanted;
+  wanted.single_file = is_single_file(path_);
+  wanted.max_shard_bytes = options_.max_shard_bytes;
+  if (wanted.single_file && report_.computed_tensors > 0)
+    wanted.extra_metadata["suture_provenance"] = provenance();
+  return lay_out_like_target(checkpoint(), tensors, wanted);
+}
+
+Plan Injection::describe_plan() const {
+  const stream::WeightsLayout laid_out = layout();
+  PlanContext context;
+  context.output_path = path_;
+  context.layout = &laid_out;
+  context.side_files = sizes_of(checkpoint().folder(), side_files_);
+  if (!is_single_file(path_)) context.side_files.push_back({"suture.json", provenance().size()});
+  for (Plan::File& file : context.side_files) {
+    if (options_.dtype && file.name == "config.json")
+      file.bytes = config_with_dtype(checkpoint().folder(), *options_.dtype).size();
+  }
+  context.left_out = report_.left_out;
+  context.sources = sources_of(vector_.form());
+  return describe(outputs_, context, options_.run);
+}
+
 void Injection::write() {
   const bool single = is_single_file(path_);
   format::StagedOutput stage(
       path_, single ? format::OutputKind::kFile : format::OutputKind::kFolder,
       options_.replace_existing ? format::Existing::kReplace : format::Existing::kRefuse);
-  std::vector<TensorInfo> tensors;
-  for (const OutputTensor& output : outputs_) tensors.push_back(output.info);
-  TargetLayoutOptions wanted;
-  wanted.single_file = single;
-  wanted.max_shard_bytes = options_.max_shard_bytes;
-  if (single && report_.computed_tensors > 0)
-    wanted.extra_metadata["suture_provenance"] = provenance();
-  stream::WeightsWriter writer(stage, lay_out_like_target(checkpoint(), tensors, wanted));
+  stream::WeightsWriter writer(stage, layout());
   report_.realised =
       roll_up(outputs_, execute(outputs_, writer, options_.run, options_.stochastic_seed));
   if (!single) write_side_files(stage);
@@ -249,25 +295,14 @@ void Injection::write() {
 
 void Injection::write_side_files(format::StagedOutput& stage) {
   const fs::path& folder = checkpoint().folder();
-  if (!folder.empty()) {
-    format::SideFiles files = format::find_side_files(folder);
-    for (const fs::path& name : files.left_out) {
-      const bool is_weight_of_target =
-          std::any_of(checkpoint().files().begin(), checkpoint().files().end(),
-                      [&](const fs::path& file) { return file == folder / name; });
-      const bool is_index = name.string().find(".index.json") != std::string::npos;
-      if (!is_weight_of_target && !is_index)
-        report_.left_out.push_back(printable(name.string()) + " (other weights of the target)");
-    }
-    const auto config =
-        std::find(files.copied.begin(), files.copied.end(), fs::path("config.json"));
-    if (options_.dtype && config != files.copied.end()) {
-      format::write_small_file(stage.path_of("config.json"),
-                               config_with_dtype(folder, *options_.dtype));
-      files.copied.erase(config);
-    }
-    copy_side_files(folder, files.copied, stage);
+  std::vector<fs::path> copied = side_files_;
+  const auto config = std::find(copied.begin(), copied.end(), fs::path("config.json"));
+  if (options_.dtype && config != copied.end()) {
+    format::write_small_file(stage.path_of("config.json"),
+                             config_with_dtype(folder, *options_.dtype));
+    copied.erase(config);
   }
+  copy_side_files(folder, copied, stage);
   format::write_small_file(stage.path_of("suture.json"), provenance());
 }
 

@@ -150,10 +150,11 @@ std::vector<kernels::ChangeSums> add_up(const std::vector<Work>& work, std::size
   return sums;
 }
 
-std::size_t buffer_bytes_per_element(const std::vector<Work>& work) {
+std::size_t buffer_bytes_per_element(const std::vector<OutputTensor>& outputs) {
   std::size_t most = 1;
-  for (const Work& item : work) {
-    most = std::max(most, 3 * sizeof(double) + TermReader::bytes_per_element(item.segment->terms));
+  for (const OutputTensor& output : outputs) {
+    for (const Segment& segment : output.segments)
+      most = std::max(most, 3 * sizeof(double) + TermReader::bytes_per_element(segment.terms));
   }
   return most;
 }
@@ -217,6 +218,24 @@ std::uint64_t bytes_to_write(const std::vector<OutputTensor>& outputs) {
   return bytes;
 }
 
+std::uint64_t buffer_bytes(const std::vector<OutputTensor>& outputs, const RunOptions& options) {
+  const std::uint64_t per_element = buffer_bytes_per_element(outputs);
+  const std::uint64_t tile = stream::tile_elements_within(options, per_element);
+  std::uint64_t tiles = 0, largest_tile = 0, largest_whole_copy = 0;
+  for (const OutputTensor& output : outputs) {
+    if (bytes_of(output.info.dtype) == 0) {
+      largest_whole_copy = std::max(largest_whole_copy, output.info.bytes);
+      continue;
+    }
+    for (const Segment& segment : output.segments) {
+      tiles += (segment.count + tile - 1) / tile;
+      largest_tile = std::max(largest_tile, std::min(tile, segment.count));
+    }
+  }
+  const auto workers = std::min<std::uint64_t>(stream::thread_count(options), tiles);
+  return std::max(workers * largest_tile * per_element, largest_whole_copy);
+}
+
 std::vector<kernels::ChangeSums> execute(const std::vector<OutputTensor>& outputs,
                                          stream::WeightsWriter& writer, const RunOptions& options,
                                          std::optional<std::uint64_t> stochastic_seed) {
@@ -235,7 +254,7 @@ std::vector<kernels::ChangeSums> execute(const std::vector<OutputTensor>& output
     }
   }
   const auto tiles = stream::cut_into_tiles(
-      counts, stream::tile_elements_within(options, buffer_bytes_per_element(work)));
+      counts, stream::tile_elements_within(options, buffer_bytes_per_element(outputs)));
   stream::ProgressMeter progress(options, "writing",
                                  bytes_to_read(outputs) + bytes_to_write(outputs));
   stream::run_jobs(tiles.size(), options, [&] {

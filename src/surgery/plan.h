@@ -37,6 +37,9 @@ OutputTensor whole_tensor(TensorInfo info, Segment segment);
 std::uint64_t bytes_to_read(const std::vector<OutputTensor>& outputs);
 std::uint64_t bytes_to_write(const std::vector<OutputTensor>& outputs);
 
+/// Bytes of the buffers that `execute` takes, of all threads together, at most.
+std::uint64_t buffer_bytes(const std::vector<OutputTensor>& outputs, const RunOptions& options);
+
 /// Cuts a whole tensor by row: the rows of `runs` get the terms of `whole`, each operand read from
 /// where its donor keeps the row (one shift per operand, minuend before subtrahend, term after
 /// term); rows in between get the origin alone, or zero.

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "suture/dtype.h"
+
+namespace suture {
+
+/// Where an operand of an output tensor stands.
+struct PlannedOperand {
+  std::string model;  ///< The name of the checkpoint or state dict.
+  std::string file;   ///< Path of the weight file; empty for a tensor in memory.
+  Dtype dtype = Dtype::kF32;
+  std::vector<std::int64_t> shape;
+  std::uint64_t first_byte = 0;  ///< In the file, of the data.
+  std::uint64_t bytes = 0;       ///< Of the tensor laid out densely.
+  bool strided = false;          ///< Stored with strides: `first_byte` is that of element [0, ...].
+};
+
+/// `scale * (minuend - subtrahend)`, or `scale * minuend` for a stored vector.
+struct PlannedTerm {
+  double scale = 1;  ///< On this tensor: after masks and per-layer coefficients.
+  PlannedOperand minuend;
+  std::optional<PlannedOperand> subtrahend;
+};
+
+/// How an output tensor comes about.
+enum class Making {
+  kCopied,     ///< The bytes of `origin`.
+  kConverted,  ///< `origin` in another dtype or, where it was stored with strides, dense.
+  kComputed,   ///< `origin + terms`, or the sum of the terms where there is no origin.
+  kLeftOut,    ///< Not written; `reason` says why.
+};
+
+/// What a run would do for one tensor.
+struct PlannedTensor {
+  std::string name;  ///< Raw bytes; use `printable` before showing.
+  Making making = Making::kCopied;
+  Dtype dtype = Dtype::kF32;        ///< Of the output; of the input for one that is left out.
+  bool may_become_double = false;   ///< Stored as float64 instead if the data needs it.
+  std::vector<std::int64_t> shape;  ///< Empty for a scalar.
+  std::uint64_t bytes = 0;          ///< Written.
+  std::string output_file;          ///< Name of the weight file it goes to.
+  std::optional<PlannedOperand> origin;
+  std::vector<PlannedTerm> terms;  ///< In the order in which they are added.
+  std::int64_t rows = 0;           ///< Of a tensor whose rows are matched by token text, else 0.
+  std::int64_t mapped_rows = 0;    ///< Of those, the rows that the terms reach.
+  std::string reason;              ///< Why it is left out.
+};
+
+/// What a run would read and write, and what it needs; sizes in bytes.
+struct Plan {
+  struct Input {
+    std::string model;
+    std::uint64_t bytes = 0;  ///< Read of it, all passes together.
+  };
+  struct File {
+    std::string name;  ///< Relative to the output folder; its own name for a single file.
+    std::uint64_t bytes = 0;
+  };
+  std::vector<Input> inputs;
+  std::vector<File> files;
+
+  std::uint64_t bytes_to_read = 0;
+  std::uint64_t bytes_to_write = 0;  ///< Sum of the files.
+  /// Upper bound of what is written: every tensor that may become float64 does.
+  std::uint64_t bytes_to_write_at_most = 0;
+  std::uint64_t disk_bytes_free = 0;  ///< Where the output will live.
+
+  unsigned threads = 1;
+  std::uint64_t buffer_bytes = 0;  ///< Of all threads; above the budget only by one tile a thread.
+  std::uint64_t memory_budget_bytes = 0;
+
+  std::vector<PlannedTensor> tensors;  ///< Outputs in their order, then what is left out.
+
+  bool fits_on_disk() const { return bytes_to_write_at_most <= disk_bytes_free; }
+  std::size_t count(Making making) const;
+};
+
+/// The tensors that `patterns` name: whole names, or globs with `*`, `?` and `[...]`. Each tensor
+/// once, in the plan's order. Throws UsageError for a pattern that names none, with near names.
+std::vector<PlannedTensor> explain(const Plan& plan, const std::vector<std::string>& patterns);
+
+}  // namespace suture
