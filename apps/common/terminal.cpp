@@ -65,9 +65,9 @@ class ProgressLine {
     const report::ProgressRate rate = estimate_.update(progress, now.count());
     const bool done = progress.bytes_done >= progress.bytes_total;
     // The last column stays free: a terminal may wrap when it is written to.
-    write_stderr(kWipeLine + (done ? std::string()
-                                   : report::progress_text(progress, rate,
-                                                           columns_of(STDERR_FILENO) - 1)));
+    write_stderr(kWipeLine +
+                 (done ? std::string()
+                       : report::progress_text(progress, rate, columns_of(STDERR_FILENO) - 1)));
     progress_is_shown = !done;
   }
 

@@ -192,8 +192,7 @@ std::string to_json(const Compatibility& compatibility) {
   return text_of(root);
 }
 
-std::string to_json(const ExtractReport& report,
-                    const std::vector<PlannedTensor>* explained) {
+std::string to_json(const ExtractReport& report, const std::vector<PlannedTensor>* explained) {
   Json root = with_schema("suture.extract/1");
   root["tensors"] = report.tensors;
   root["dtypes"] = Json::object();
@@ -213,8 +212,7 @@ std::string to_json(const ExtractReport& report,
   return text_of(root);
 }
 
-std::string to_json(const InjectReport& report,
-                    const std::vector<PlannedTensor>* explained) {
+std::string to_json(const InjectReport& report, const std::vector<PlannedTensor>* explained) {
   Json root = with_schema("suture.inject/1");
   root["computed_tensors"] = report.computed_tensors;
   root["copied_tensors"] = report.copied_tensors;

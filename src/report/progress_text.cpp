@@ -52,8 +52,8 @@ ProgressRate ProgressEstimate::update(const Progress& progress, double seconds) 
   if (weighted_seconds_ <= 0) return {};
   ProgressRate rate{weighted_bytes_ / weighted_seconds_, {}};
   if (seconds - begun_ >= kTooEarlySeconds && rate.bytes_per_second > 0) {
-    rate.seconds_left = static_cast<double>(progress.bytes_total - std::min(progress.bytes_total,
-                                                                            progress.bytes_done)) /
+    rate.seconds_left = static_cast<double>(progress.bytes_total -
+                                            std::min(progress.bytes_total, progress.bytes_done)) /
                         rate.bytes_per_second;
   }
   return rate;

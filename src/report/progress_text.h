@@ -14,8 +14,8 @@ struct ProgressRate {
 };
 
 /// Estimates the rate of a run from what it tells now and then: the mean of the last seconds, the
-/// recent ones weighing more, so that neither a burst nor a stall makes the figure jump. A new stage
-/// begins anew.
+/// recent ones weighing more, so that neither a burst nor a stall makes the figure jump. A new
+/// stage begins anew.
 class ProgressEstimate {
  public:
   /// Takes in what was told at `seconds` on a clock that never goes back.

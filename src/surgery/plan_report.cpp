@@ -53,10 +53,9 @@ Making making_of(const OutputTensor& output) {
 // Matched rows show as several segments, or as one that has moved.
 bool has_mapped_rows(const OutputTensor& output) {
   const Segment& first = output.segments.front();
-  const bool moved =
-      std::any_of(first.terms.begin(), first.terms.end(), [](const ActiveTerm& term) {
-        return term.minuend_shift != 0 || term.subtrahend_shift != 0;
-      });
+  const bool moved = std::any_of(
+      first.terms.begin(), first.terms.end(),
+      [](const ActiveTerm& term) { return term.minuend_shift != 0 || term.subtrahend_shift != 0; });
   return output.segments.size() > 1 || moved;
 }
 
@@ -64,7 +63,8 @@ void describe_rows(const OutputTensor& output, PlannedTensor& planned) {
   const auto row = static_cast<std::uint64_t>(std::max<std::int64_t>(planned.shape.back(), 1));
   planned.rows = planned.shape.front();
   for (const Segment& segment : output.segments) {
-    if (!segment.terms.empty()) planned.mapped_rows += static_cast<std::int64_t>(segment.count / row);
+    if (!segment.terms.empty())
+      planned.mapped_rows += static_cast<std::int64_t>(segment.count / row);
   }
 }
 
@@ -191,7 +191,8 @@ Plan describe(const std::vector<OutputTensor>& outputs, const PlanContext& conte
     if (tensor.may_become_double) plan.bytes_to_write_at_most += tensor.bytes;
     if (context.estimated_header) plan.bytes_to_write_at_most += kHeaderSlackBytesPerTensor;
   }
-  for (PlannedTensor& tensor : describe_left_out(context)) plan.tensors.push_back(std::move(tensor));
+  for (PlannedTensor& tensor : describe_left_out(context))
+    plan.tensors.push_back(std::move(tensor));
   plan.disk_bytes_free = free_bytes_beside(context.output_path);
   plan.threads = stream::thread_count(options);
   plan.buffer_bytes = buffer_bytes(outputs, options);

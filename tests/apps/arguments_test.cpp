@@ -94,7 +94,7 @@ TEST(Help, ListsEveryOption) {
   const std::vector<std::string> common{"--json", "--quiet", "--device", "--seed"};
   const std::vector<std::string> surgery{"--output", "--only",    "--except",         "--dtype",
                                          "--vocab",  "--allow",   "--max-shard-size", "--threads",
-                                         "--memory", "--dry-run", "--force"};
+                                         "--memory", "--dry-run", "--explain",        "--force"};
   const std::map<std::string, std::vector<std::string>> more{
       {"check", {"--vocab", "--allow"}},
       {"extract", surgery},
