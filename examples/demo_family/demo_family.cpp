@@ -3,9 +3,10 @@
 // real ones are: sft is base plus an update of all layers, grpo is sft plus a small one that is
 // larger in the middle layers, instruct is base plus an update of its own.
 //
-// usage: demo_family FOLDER [tiny|0.5b|1.5b]     the larger sizes are for timing; they hold four
-// models
-//                                                in memory
+// usage: demo_family FOLDER [tiny|0.5b|1.5b|7b]
+//
+// The larger sizes are for timing; they hold four models in memory. Those of 7b, for measuring
+// memory, are files with holes that read as zeros.
 
 #include <cmath>
 #include <cstdio>
@@ -31,10 +32,13 @@ constexpr std::int64_t kByteTokens = 257;  // one token per byte, and the end of
 
 struct Shape {
   std::int64_t hidden, layers, heads, kv_heads, intermediate, vocabulary;
+  bool tied = true;
+  bool is_hollow = false;  // too large to be made up
 };
 const std::map<std::string, Shape> kShapes{{"tiny", {128, 8, 4, 2, 344, kByteTokens}},
                                            {"0.5b", {896, 24, 14, 2, 4864, 151936}},
-                                           {"1.5b", {1536, 28, 12, 2, 8960, 151936}}};
+                                           {"1.5b", {1536, 28, 12, 2, 8960, 151936}},
+                                           {"7b", {3584, 28, 28, 4, 18944, 152064, false, true}}};
 
 struct TensorShape {
   std::string name;
@@ -60,6 +64,7 @@ std::vector<TensorShape> tensors_of(const Shape& shape) {
     tensors.push_back({layer + "mlp.down_proj.weight", {hidden, shape.intermediate}});
   }
   tensors.push_back({"model.norm.weight", {hidden}});
+  if (!shape.tied) tensors.push_back({"lm_head.weight", {shape.vocabulary, hidden}});
   return tensors;
 }
 
@@ -140,19 +145,16 @@ std::string config_text(const Shape& shape) {
   "hidden_act": "silu",
   "rms_norm_eps": 1e-06,
   "rope_theta": 1000000.0,
-  "tie_word_embeddings": true,
   "torch_dtype": "bfloat16",
-)" + field("hidden_size", shape.hidden) +
+  "tie_word_embeddings": )" +
+         std::string(shape.tied ? "true" : "false") + ",\n" + field("hidden_size", shape.hidden) +
          field("intermediate_size", shape.intermediate) + field("num_hidden_layers", shape.layers) +
          field("num_attention_heads", shape.heads) + field("num_key_value_heads", shape.kv_heads) +
          field("vocab_size", shape.vocabulary) + field("max_position_embeddings", 2048) +
          field("bos_token_id", 256) + "  \"eos_token_id\": 256\n}\n";
 }
 
-void write_model(const fs::path& folder, const Shape& shape, const StateDict& weights) {
-  suture::SaveOptions options;
-  options.replace_existing = true;
-  suture::save(weights, folder.string(), options);
+void write_side_files(const fs::path& folder, const Shape& shape) {
   write_text(folder / "config.json", config_text(shape));
   write_text(folder / "generation_config.json", "{\n  \"eos_token_id\": 256\n}\n");
   write_text(folder / "tokenizer.json", tokenizer_text());
@@ -161,21 +163,63 @@ void write_model(const fs::path& folder, const Shape& shape, const StateDict& we
              "\"<|endoftext|>\"\n}\n");
 }
 
+void write_model(const fs::path& folder, const Shape& shape, const StateDict& weights) {
+  suture::SaveOptions options;
+  options.replace_existing = true;
+  suture::save(weights, folder.string(), options);
+  write_side_files(folder, shape);
+}
+
+// A header, and behind it a hole as large as the tensors in bf16.
+void write_hollow_model(const fs::path& folder, const Shape& shape) {
+  std::string header = R"({"__metadata__":{"format":"pt"})";
+  std::uint64_t end = 0;
+  for (const TensorShape& tensor : tensors_of(shape)) {
+    std::uint64_t bytes = 2;
+    std::string sizes;
+    for (const std::int64_t size : tensor.sizes) {
+      bytes *= static_cast<std::uint64_t>(size);
+      sizes += (sizes.empty() ? "" : ",") + std::to_string(size);
+    }
+    header += ",\"" + tensor.name + R"(":{"dtype":"BF16","shape":[)" + sizes +
+              R"(],"data_offsets":[)" + std::to_string(end) + "," + std::to_string(end + bytes) +
+              "]}";
+    end += bytes;
+  }
+  header += "}";
+  header.resize((header.size() + 7) / 8 * 8, ' ');
+  std::string length;
+  for (int i = 0; i < 8; ++i) length += static_cast<char>(header.size() >> (8 * i) & 0xFF);
+  fs::create_directories(folder);
+  write_text(folder / "model.safetensors", length + header);
+  fs::resize_file(folder / "model.safetensors", 8 + header.size() + end);
+  write_side_files(folder, shape);
+}
+
+void write_family(const fs::path& folder, const Shape& shape) {
+  if (shape.is_hollow) {
+    for (const char* role : {"base", "sft", "grpo", "instruct"})
+      write_hollow_model(folder / role, shape);
+    return;
+  }
+  const Family family = make_family(shape);
+  write_model(folder / "base", shape, family.base);
+  write_model(folder / "sft", shape, family.sft);
+  write_model(folder / "grpo", shape, family.grpo);
+  write_model(folder / "instruct", shape, family.instruct);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) try {
   const auto shape = kShapes.find(argc > 2 ? argv[2] : "tiny");
   if (argc < 2 || argc > 3 || shape == kShapes.end()) {
-    std::fprintf(stderr, "usage: demo_family FOLDER [tiny|0.5b|1.5b]\n");
+    std::fprintf(stderr, "usage: demo_family FOLDER [tiny|0.5b|1.5b|7b]\n");
     return 2;
   }
   const fs::path folder = argv[1];
   fs::create_directories(folder);
-  const Family family = make_family(shape->second);
-  write_model(folder / "base", shape->second, family.base);
-  write_model(folder / "sft", shape->second, family.sft);
-  write_model(folder / "grpo", shape->second, family.grpo);
-  write_model(folder / "instruct", shape->second, family.instruct);
+  write_family(folder, shape->second);
   return 0;
 } catch (const std::exception& error) {
   std::fprintf(stderr, "demo_family: %s\n", error.what());

@@ -1,0 +1,72 @@
+"""Results as a table for the terminal and as the table of docs/performance.md.
+
+A result is a dict of `size`, `job`, `runs` (one dict per repetition: contender -> {seconds, peak_mb}) and
+`same_bits` (contender -> share of its output's elements with the bits of suture's, where that was compared).
+"""
+
+import statistics
+
+BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+FLOOR, OURS, SCRIPT, MERGEKIT = "cat + cp", "suture", "torch script", "mergekit"
+PEERS = (SCRIPT, MERGEKIT)
+
+
+def seconds(result, contender):
+    return [run[contender]["seconds"] for run in result["runs"] if contender in run]
+
+
+def peak_mb(result, contender):
+    return max((run[contender]["peak_mb"] for run in result["runs"] if contender in run), default=None)
+
+
+def ratios(result):
+    return [run[OURS]["seconds"] / run[FLOOR]["seconds"] for run in result["runs"]]
+
+
+def cells(result, empty_mb):
+    """What a row shows of a result, by column."""
+    ratio, peak = ratios(result), peak_mb(result, OURS)
+    row = {
+        "size": result["size"],
+        "command": result["job"],
+        "suture": f"{statistics.median(seconds(result, OURS)):.2f} s",
+        "cat + cp": f"{statistics.median(seconds(result, FLOOR)):.2f} s",
+        "ratio (range)": f"{statistics.median(ratio):.2f} ({min(ratio):.2f}-{max(ratio):.2f})",
+        "peak": f"{peak:.0f} MB",
+        "above LibTorch": f"{peak - empty_mb:.0f} MB",
+    }
+    for peer in PEERS:
+        times = seconds(result, peer)
+        row[peer] = f"{statistics.median(times):.1f} s, {peak_mb(result, peer):.0f} MB" if times else "-"
+    return row
+
+
+def without_empty(rows):
+    """Leaves a peer's column out where it took part in nothing."""
+    absent = [peer for peer in PEERS if all(row[peer] == "-" for row in rows)]
+    return [{key: value for key, value in row.items() if key not in absent} for row in rows]
+
+
+def as_text(rows):
+    rows = without_empty(rows)
+    lines = [list(rows[0])] + [list(row.values()) for row in rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    text = ""
+    for line in lines:
+        padded = [cell.ljust(width) if i < 2 else cell.rjust(width) for i, (cell, width) in enumerate(zip(line, widths))]
+        text += "  ".join(padded).rstrip() + "\n"
+    return text
+
+
+def as_markdown(rows):
+    rows = without_empty(rows)
+    lines = [list(rows[0]), ["---", "---"] + ["---:"] * (len(rows[0]) - 2)] + [list(row.values()) for row in rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def replace_block(text, block):
+    """`text` with `block` between the markers; ValueError where they are not there once each, in order."""
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise ValueError(f"no single block between '{BEGIN}' and '{END}'")
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    return f"{before}{BEGIN}\n\n{block.strip()}\n\n{END}{after}"
