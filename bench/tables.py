@@ -12,7 +12,11 @@ PEERS = (SCRIPT, MERGEKIT)
 
 
 def seconds(result, contender):
-    return [run[contender]["seconds"] for run in result["runs"] if contender in run]
+    return [run[contender]["seconds"] for run in result["runs"] if "seconds" in run.get(contender, ())]
+
+
+def median_text(values, digits):
+    return f"{statistics.median(values):.{digits}f} s" if values else "-"
 
 
 def peak_mb(result, contender):
@@ -20,7 +24,7 @@ def peak_mb(result, contender):
 
 
 def ratios(result):
-    return [run[OURS]["seconds"] / run[FLOOR]["seconds"] for run in result["runs"]]
+    return [ours / floor for ours, floor in zip(seconds(result, OURS), seconds(result, FLOOR))]
 
 
 def cells(result, empty_mb):
@@ -29,15 +33,15 @@ def cells(result, empty_mb):
     row = {
         "size": result["size"],
         "command": result["job"],
-        "suture": f"{statistics.median(seconds(result, OURS)):.2f} s",
-        "cat + cp": f"{statistics.median(seconds(result, FLOOR)):.2f} s",
-        "ratio (range)": f"{statistics.median(ratio):.2f} ({min(ratio):.2f}-{max(ratio):.2f})",
+        "suture": median_text(seconds(result, OURS), 2),
+        "cat + cp": median_text(seconds(result, FLOOR), 2),
+        "ratio (range)": f"{statistics.median(ratio):.2f} ({min(ratio):.2f}-{max(ratio):.2f})" if ratio else "-",
         "peak": f"{peak:.0f} MB",
         "above LibTorch": f"{peak - empty_mb:.0f} MB",
     }
     for peer in PEERS:
         times = seconds(result, peer)
-        row[peer] = f"{statistics.median(times):.1f} s, {peak_mb(result, peer):.0f} MB" if times else "-"
+        row[peer] = f"{median_text(times, 1)}, {peak_mb(result, peer):.0f} MB" if times else "-"
     return row
 
 
