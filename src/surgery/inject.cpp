@@ -56,6 +56,8 @@ void simplify(Segment& segment) {
   segment.terms.clear();
 }
 
+constexpr const char* kProvenanceKey = "suture_provenance";
+
 class Injection {
  public:
   Injection(const Checkpoint& target, const TaskVector& vector, const std::string& path,
@@ -96,6 +98,7 @@ class Injection {
   }
   void plan_side_files();
   std::string provenance() const;
+  std::size_t room_for_realised() const;
   stream::WeightsLayout layout() const;
   Plan describe_plan() const;
   void write();
@@ -250,6 +253,14 @@ std::string Injection::provenance() const {
   return to_json_text(made);
 }
 
+// Upper bound of what the table of realised changes takes in the provenance: it is measured while
+// the file is written whose header holds it.
+std::size_t Injection::room_for_realised() const {
+  constexpr std::size_t kRowBytes = 512, kFrameBytes = 256;
+  const RealisedChanges rows = roll_up(outputs_, std::vector<kernels::ChangeSums>(outputs_.size()));
+  return (rows.layers.size() + 2) * kRowBytes + kFrameBytes;
+}
+
 stream::WeightsLayout Injection::layout() const {
   std::vector<TensorInfo> tensors;
   for (const OutputTensor& output : outputs_) tensors.push_back(output.info);
@@ -257,7 +268,7 @@ stream::WeightsLayout Injection::layout() const {
   wanted.single_file = is_single_file(path_);
   wanted.max_shard_bytes = options_.max_shard_bytes;
   if (wanted.single_file && report_.computed_tensors > 0)
-    wanted.extra_metadata["suture_provenance"] = provenance();
+    wanted.extra_metadata[kProvenanceKey] = provenance() + std::string(room_for_realised(), ' ');
   return lay_out_like_target(checkpoint(), tensors, wanted);
 }
 
@@ -267,7 +278,8 @@ Plan Injection::describe_plan() const {
   context.output_path = path_;
   context.layout = &laid_out;
   context.side_files = sizes_of(checkpoint().folder(), side_files_);
-  if (!is_single_file(path_)) context.side_files.push_back({"suture.json", provenance().size()});
+  if (!is_single_file(path_))
+    context.side_files.push_back({"suture.json", provenance().size() + room_for_realised()});
   for (Plan::File& file : context.side_files) {
     if (options_.dtype && file.name == "config.json")
       file.bytes = config_with_dtype(checkpoint().folder(), *options_.dtype).size();
@@ -286,6 +298,8 @@ void Injection::write() {
   report_.realised =
       roll_up(outputs_, execute(outputs_, writer, options_.run, options_.stochastic_seed));
   if (!single) write_side_files(stage);
+  if (single && report_.computed_tensors > 0)
+    writer.replace_metadata(metadata_like_target(checkpoint(), {{kProvenanceKey, provenance()}}));
   writer.finish();
   target_->verify_unchanged();
   for (const SourcePtr& source : sources_of(vector_.form())) source->verify_unchanged();

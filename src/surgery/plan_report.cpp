@@ -73,7 +73,7 @@ PlannedTensor describe(const OutputTensor& output, bool may_widen) {
   planned.name = output.info.name;
   planned.making = making_of(output);
   planned.dtype = output.info.dtype;
-  planned.may_become_double = may_widen && output.info.dtype == Dtype::kF32;
+  planned.may_become_double = may_widen && output.info.dtype != Dtype::kF64;
   planned.shape = output.info.shape;
   planned.bytes = output.info.bytes;
   const Segment& first = output.segments.front();
@@ -188,7 +188,8 @@ Plan describe(const std::vector<OutputTensor>& outputs, const PlanContext& conte
     plan.tensors.push_back(describe(output, context.may_widen));
     PlannedTensor& tensor = plan.tensors.back();
     tensor.output_file = plan.files[places.at(tensor.name)->file].name;
-    if (tensor.may_become_double) plan.bytes_to_write_at_most += tensor.bytes;
+    if (tensor.may_become_double)
+      plan.bytes_to_write_at_most += output.info.elements * sizeof(double) - tensor.bytes;
     if (context.estimated_header) plan.bytes_to_write_at_most += kHeaderSlackBytesPerTensor;
   }
   for (PlannedTensor& tensor : describe_left_out(context))

@@ -55,6 +55,14 @@ stream::WeightsLayout keep_layout(const Checkpoint& target) {
 
 }  // namespace
 
+std::map<std::string, std::string> metadata_like_target(
+    const Checkpoint& target, const std::map<std::string, std::string>& extra) {
+  std::map<std::string, std::string> metadata = target.metadata();
+  metadata.emplace("format", "pt");
+  metadata.insert(extra.begin(), extra.end());
+  return metadata;
+}
+
 stream::WeightsLayout lay_out_like_target(const Checkpoint& target,
                                           const std::vector<TensorInfo>& tensors,
                                           const TargetLayoutOptions& options) {
@@ -62,9 +70,7 @@ stream::WeightsLayout lay_out_like_target(const Checkpoint& target,
                     options.extra_metadata.empty() && keeps_dtypes(target, tensors) &&
                     (!options.single_file || target.files().size() == 1);
   if (keep) return keep_layout(target);
-  std::map<std::string, std::string> metadata = target.metadata();
-  metadata.emplace("format", "pt");
-  metadata.insert(options.extra_metadata.begin(), options.extra_metadata.end());
+  const auto metadata = metadata_like_target(target, options.extra_metadata);
   return options.single_file
              ? stream::lay_out_single_file(tensors, {}, metadata)
              : stream::lay_out_shards(tensors, "model", metadata,

@@ -26,4 +26,8 @@ stream::WeightsLayout lay_out_like_target(const Checkpoint& target,
                                           const std::vector<TensorInfo>& tensors,
                                           const TargetLayoutOptions& options);
 
+/// The target's own metadata and `extra` beside it, as an output's header holds them.
+std::map<std::string, std::string> metadata_like_target(
+    const Checkpoint& target, const std::map<std::string, std::string>& extra);
+
 }  // namespace suture

@@ -75,9 +75,13 @@ TEST_F(PlanReport, OfAnInjectionNamesTheFilesThatTheRunWrites) {
     fs::remove_all(dir_ / "out");
     const Plan plan = plan_of(0.5 * skill(), options);
     inject(open("target"), 0.5 * skill(), path("out"), options);
-    EXPECT_EQ(planned_files(plan), files_in("out"));
-    std::uint64_t bytes = 0;
-    for (const auto& [name, size] : files_in("out")) bytes += size;
+    std::map<std::string, std::uint64_t> planned = planned_files(plan), real = files_in("out");
+    EXPECT_GE(planned.at("suture.json"), real.at("suture.json"));  // what it measures is to come
+    std::uint64_t bytes = planned.at("suture.json");
+    planned.erase("suture.json");
+    real.erase("suture.json");
+    EXPECT_EQ(planned, real);
+    for (const auto& [name, size] : real) bytes += size;
     EXPECT_EQ(plan.bytes_to_write, bytes);
     EXPECT_EQ(plan.bytes_to_write_at_most, bytes);
   }
@@ -109,8 +113,8 @@ TEST_F(PlanReport, OfAnExtractionIsAnUpperBound) {
       bytes = fs::file_size(dir_ / out);
     }
     EXPECT_GE(plan.bytes_to_write_at_most, bytes) << out;
-    EXPECT_LT(plan.bytes_to_write, bytes) << out;
-    EXPECT_TRUE(tensor(plan, kUp).may_become_double);
+    EXPECT_LE(plan.bytes_to_write, bytes) << out;
+    EXPECT_TRUE(tensor(plan, kUp).dtype == Dtype::kF64 || tensor(plan, kUp).may_become_double);
   }
 }
 

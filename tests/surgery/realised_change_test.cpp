@@ -120,6 +120,18 @@ TEST_F(Realised, StandsInTheProvenance) {
   EXPECT_EQ(stored.at("realised").at("layers").size(), 3u);
 }
 
+TEST_F(Realised, StandsInTheMetadataOfASingleFile) {
+  write_all();
+  for (const double scale : {0.4, 1e-30}) {
+    InjectOptions options;
+    options.replace_existing = true;
+    const InjectReport report = run(scale, "out.safetensors", options);
+    const auto stored =
+        nlohmann::ordered_json::parse(open("out.safetensors").metadata().at("suture_provenance"));
+    EXPECT_EQ(stored.at("realised").dump(), describe(report.realised).dump());
+  }
+}
+
 // --- Stochastic rounding on models
 // -------------------------------------------------------------------
 
