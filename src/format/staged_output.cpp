@@ -272,6 +272,7 @@ OutputFile::~OutputFile() {
 
 void OutputFile::write(std::uint64_t offset, const void* data, std::size_t bytes) {
   const auto* at = static_cast<const char*>(data);
+  const std::uint64_t begin = offset, length = bytes;
   while (bytes > 0) {
     const ssize_t written = ::pwrite(descriptor_, at, bytes, static_cast<off_t>(offset));
     if (written < 0 && errno == EINTR) continue;
@@ -280,6 +281,13 @@ void OutputFile::write(std::uint64_t offset, const void* data, std::size_t bytes
     offset += static_cast<std::uint64_t>(written);
     bytes -= static_cast<std::size_t>(written);
   }
+  start_write_back(begin, length);
+}
+
+// What is on its way to the disk need not be waited for at the end. A hint: errors come to `finish`.
+void OutputFile::start_write_back(std::uint64_t begin, std::uint64_t bytes) {
+  ::sync_file_range(descriptor_, static_cast<off64_t>(begin), static_cast<off64_t>(bytes),
+                    SYNC_FILE_RANGE_WRITE);
 }
 
 void OutputFile::copy_from(const File& source, std::uint64_t source_offset, std::uint64_t offset,
@@ -291,6 +299,7 @@ void OutputFile::copy_from(const File& source, std::uint64_t source_offset, std:
     if (copied <= 0) break;  // not between these file systems: copy by hand, errors surface there
     bytes -= static_cast<std::uint64_t>(copied);
   }
+  start_write_back(offset, static_cast<std::uint64_t>(out) - offset);
   std::vector<char> buffer(std::min<std::uint64_t>(bytes, 1 << 20));
   while (bytes > 0) {
     const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(bytes, buffer.size()));

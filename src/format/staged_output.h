@@ -77,6 +77,8 @@ class OutputFile {
   void finish();
 
  private:
+  void start_write_back(std::uint64_t begin, std::uint64_t bytes);
+
   std::filesystem::path path_;
   int descriptor_ = -1;
 };
