@@ -214,7 +214,7 @@ def measure_size(size, options):
         measured = job.measure_memory() if size in WITH_HOLES else job.measure(contenders, options.runs, scratch)
         result = {"size": size, **measured}
         results.append(result)
-        print(tables.as_text([tables.cells(result, options.empty["peak_mb"])]), end="", flush=True)
+        print(tables.as_text([tables.cells(result)]), end="", flush=True)
         for peer, share in result["same_bits"].items():
             print(f"  {peer}: share of elements with the bits that suture writes: {share}", flush=True)
     remove(scratch)
@@ -223,9 +223,8 @@ def measure_size(size, options):
 
 def notes(options):
     """What must be known to read the table."""
-    text = (f"Medians of {options.runs} rounds with a warm cache. An empty LibTorch program (`suture --version`) takes "
-            f"{options.empty['seconds']:.2f} s and {options.empty['peak_mb']:.0f} MB, which is in every figure of ours; "
-            "MB are 2^20 bytes of resident memory.")
+    text = (f"Medians of {options.runs} rounds with a warm cache. MB are 2^20 bytes of resident memory at the peak; "
+            f"{options.empty['peak_mb']:.0f} MB are what this script itself leaves in every figure.")
     if set(options.sizes) & set(WITH_HOLES):
         text += " Models of 7b are files with holes, which read as zeros: they show memory, and no times."
     return text
@@ -265,7 +264,7 @@ def main():
     results = [result for size in options.sizes for result in measure_size(size, options)]
     if not results:
         sys.exit("nothing was measured")
-    rows = [tables.cells(result, options.empty["peak_mb"]) for result in results]
+    rows = [tables.cells(result) for result in results]
     print(f"\n{tables.as_text(rows)}\n{notes(options)}")
     if options.json:
         written = {"machine": ground, "empty": options.empty, "scale": SCALE, "results": results}

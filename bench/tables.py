@@ -27,7 +27,7 @@ def ratios(result):
     return [ours / floor for ours, floor in zip(seconds(result, OURS), seconds(result, FLOOR))]
 
 
-def cells(result, empty_mb):
+def cells(result):
     """What a row shows of a result, by column."""
     ratio, peak = ratios(result), peak_mb(result, OURS)
     row = {
@@ -37,7 +37,6 @@ def cells(result, empty_mb):
         "cat + cp": median_text(seconds(result, FLOOR), 2),
         "ratio (range)": f"{statistics.median(ratio):.2f} ({min(ratio):.2f}-{max(ratio):.2f})" if ratio else "-",
         "peak": f"{peak:.0f} MB",
-        "above LibTorch": f"{peak - empty_mb:.0f} MB",
     }
     for peer in PEERS:
         times = seconds(result, peer)

@@ -284,7 +284,8 @@ void OutputFile::write(std::uint64_t offset, const void* data, std::size_t bytes
   start_write_back(begin, length);
 }
 
-// What is on its way to the disk need not be waited for at the end. A hint: errors come to `finish`.
+// What is on its way to the disk need not be waited for at the end. A hint: errors come to
+// `finish`.
 void OutputFile::start_write_back(std::uint64_t begin, std::uint64_t bytes) {
   ::sync_file_range(descriptor_, static_cast<off64_t>(begin), static_cast<off64_t>(bytes),
                     SYNC_FILE_RANGE_WRITE);

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "kernels/convert.h"
-#include "kernels/cpu/element.h"
 #include "kernels/cpu/vectorize.h"
 
 namespace suture::kernels {
@@ -102,23 +101,26 @@ static_assert(kHistogramBins + kLanes == kBins);
 using PairCounts = std::uint32_t[kBins * kBins];
 
 template <typename T>
-SUTURE_INLINE void find_bins(const T* values, std::size_t count, std::uint16_t* bins) {
+SUTURE_INLINE SignedBits<T> find_bins(const T* values, std::size_t count, SignedBits<T> largest,
+                                      std::uint16_t* bins) {
   constexpr int kLast = static_cast<int>(kHistogramBins) - 1;
   constexpr int kFirst = BitsOf<T>::kBias + kFirstExponent;
   for (std::size_t i = 0; i < count; ++i) {
     const SignedBits<T> magnitude = magnitude_bits(values[i]);
+    largest = magnitude > largest ? magnitude : largest;
     const auto exponent = static_cast<std::int32_t>(magnitude >> BitsOf<T>::kMantissaBits);
     const std::int32_t bin = std::min(std::max(exponent - kFirst, 0), kLast);
     const auto zero = static_cast<std::int32_t>(i & (kLanes - 1)) + kLast + 1;
     bins[i] = static_cast<std::uint16_t>(magnitude == 0 ? zero : bin);
   }
+  return largest;
 }
 
-SUTURE_INLINE void find_pairs(const std::uint16_t* bins, std::size_t pairs, std::uint32_t* found) {
+SUTURE_INLINE void find_pairs(const std::uint16_t* bins, std::size_t pairs, std::uint16_t* found) {
   for (std::size_t i = 0; i < pairs; ++i) {
     std::uint32_t both;
     std::memcpy(&both, bins + 2 * i, sizeof both);
-    found[i] = (both | both >> (16 - kBinBits)) & (kBins * kBins - 1);
+    found[i] = static_cast<std::uint16_t>((both | both >> (16 - kBinBits)) & (kBins * kBins - 1));
   }
 }
 
@@ -139,16 +141,6 @@ SUTURE_INLINE PairStatistics signs_in(const T* first, const T* second, std::size
   return {0, both, same, first_up, second_up};
 }
 
-template <typename D>
-SUTURE_INLINE void add_stored_squares(const void* data, std::size_t count, Lanes& lanes) {
-  const auto* stored = static_cast<const typename D::Stored*>(data);
-  add_products(
-      count, lanes, [stored](std::size_t i) __attribute__((always_inline)) {
-        const auto value = static_cast<double>(D::widen(stored[i]));
-        return value * value;
-      });
-}
-
 SUTURE_VECTORIZE std::int32_t largest(const float* v, std::size_t n, std::int32_t known) {
   return largest_in(v, n, known);
 }
@@ -161,25 +153,21 @@ SUTURE_VECTORIZE void squares(const float* v, std::size_t n, Lanes& lanes) {
 SUTURE_VECTORIZE void squares(const double* v, std::size_t n, Lanes& lanes) {
   add_squares(v, n, lanes);
 }
-SUTURE_VECTORIZE void squares_bf16(const void* v, std::size_t n, Lanes& lanes) {
-  add_stored_squares<Bf16>(v, n, lanes);
-}
-SUTURE_VECTORIZE void squares_f16(const void* v, std::size_t n, Lanes& lanes) {
-  add_stored_squares<F16>(v, n, lanes);
-}
 SUTURE_VECTORIZE void dots(const float* a, const float* b, std::size_t n, Lanes& lanes) {
   add_dots(a, b, n, lanes);
 }
 SUTURE_VECTORIZE void dots(const double* a, const double* b, std::size_t n, Lanes& lanes) {
   add_dots(a, b, n, lanes);
 }
-SUTURE_VECTORIZE void bins_of(const float* v, std::size_t n, std::uint16_t* bins) {
-  find_bins(v, n, bins);
+SUTURE_VECTORIZE std::int32_t bins_of(const float* v, std::size_t n, std::int32_t known,
+                                      std::uint16_t* bins) {
+  return find_bins(v, n, known, bins);
 }
-SUTURE_VECTORIZE void bins_of(const double* v, std::size_t n, std::uint16_t* bins) {
-  find_bins(v, n, bins);
+SUTURE_VECTORIZE std::int64_t bins_of(const double* v, std::size_t n, std::int64_t known,
+                                      std::uint16_t* bins) {
+  return find_bins(v, n, known, bins);
 }
-SUTURE_VECTORIZE void pairs_of(const std::uint16_t* bins, std::size_t n, std::uint32_t* pairs) {
+SUTURE_VECTORIZE void pairs_of(const std::uint16_t* bins, std::size_t n, std::uint16_t* pairs) {
   find_pairs(bins, n, pairs);
 }
 SUTURE_VECTORIZE PairStatistics signs(const float* a, const float* b, std::size_t n) {
@@ -190,14 +178,26 @@ SUTURE_VECTORIZE PairStatistics signs(const double* a, const double* b, std::siz
 }
 
 template <typename T>
-void count_magnitudes(const T* values, std::size_t count, PairCounts& counts) {
+SignedBits<T> count_magnitudes(const T* values, std::size_t count, SignedBits<T> largest,
+                               PairCounts& counts) {
   std::uint16_t bins[kChunk + 1];
-  std::uint32_t pairs[kChunk / 2];
-  bins_of(values, count, bins);
+  std::uint16_t pairs[kChunk / 2];
+  largest = bins_of(values, count, largest, bins);
   bins[count] = kBins - 1;  // an odd one is counted beside a zero, which the caller takes off
   const std::size_t found = (count + 1) / 2;
   pairs_of(bins, found, pairs);
-  for (std::size_t i = 0; i < found; ++i) ++counts[pairs[i]];
+  // Four at a load: a load may have to wait for a store to an address that is like its own.
+  std::size_t i = 0;
+  for (; i + 4 <= found; i += 4) {
+    std::uint64_t four;
+    std::memcpy(&four, pairs + i, sizeof four);
+    ++counts[four & 0xFFFF];
+    ++counts[four >> 16 & 0xFFFF];
+    ++counts[four >> 32 & 0xFFFF];
+    ++counts[four >> 48];
+  }
+  for (; i < found; ++i) ++counts[pairs[i]];
+  return largest;
 }
 
 std::array<std::uint64_t, kBins> add_up(const PairCounts& counts) {
@@ -233,9 +233,8 @@ ValueStatistics measure(const T* values, std::size_t count) {
   SignedBits<T> most = 0;
   for (std::size_t first = 0; first < count; first += kChunk) {
     const std::size_t length = std::min(kChunk, count - first);
-    most = largest(values + first, length, most);
     squares(values + first, length, lanes);
-    count_magnitudes(values + first, length, counts);
+    most = count_magnitudes(values + first, length, most, counts);
   }
   if (most >= BitsOf<T>::kInfinity) {
     ValueStatistics result = measure(without_non_finite(values, count).data(), count);
@@ -321,7 +320,12 @@ double sum_of_squares(StoredTile values, std::size_t count) {
   if (values.dtype == Dtype::kF32)
     return sum_of_squares(static_cast<const float*>(values.data), count);
   Lanes lanes;
-  (values.dtype == Dtype::kBF16 ? squares_bf16 : squares_f16)(values.data, count, lanes);
+  for (std::size_t first = 0; first < count; first += kChunk) {
+    float floats[kChunk];
+    const std::size_t length = std::min(kChunk, count - first);
+    widen(values.dtype, static_cast<const std::uint16_t*>(values.data) + first, floats, length);
+    squares(floats, length, lanes);
+  }
   if (std::isfinite(lanes.total())) return lanes.total();
   std::vector<float> floats(count);
   widen(values.dtype, values.data, floats.data(), count);
