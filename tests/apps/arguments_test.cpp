@@ -229,6 +229,7 @@ TEST_F(Arguments, OtherValuesAreChecked) {
   EXPECT_TRUE(refuses(extract_with({"--device", "tpu"}), "--device 'tpu'"));
   EXPECT_TRUE(refuses(extract_with({"--device", "cuda:99"}), "cuda"));
   EXPECT_TRUE(refuses(extract_with({"--seed", "-1"}), "--seed"));
+  EXPECT_TRUE(refuses(inject_with({"v.safetensors", "--round", "up"}), "--round 'up'"));
 }
 
 TEST_F(Arguments, AValueGivenTwiceIsRefused) {

@@ -115,5 +115,40 @@ TEST(TextReport, OfAnInjectionIsAFewSentences) {
   EXPECT_TRUE(holds(to_text(report), "12 vocabulary rows matched"));
 }
 
+RealisedChange change(double cosine, double ratio) {
+  RealisedChange made;
+  made.elements = 1000;
+  made.changed = 250;
+  made.wanted_norm = 2;
+  made.realised_norm = 2 * ratio;
+  made.cosine = cosine;
+  return made;
+}
+
+TEST(TextReport, OfAnInjectionSaysWhatRoundingMadeOfIt) {
+  InjectReport report;
+  report.realised.total = change(0.99, 1);
+  report.realised.layers = {change(0.99, 1)};
+  EXPECT_TRUE(holds(to_text(report),
+                    "realised: 25.0 % of elements changed; cosine with the wanted "
+                    "change 0.99, norm ratio 1\n"));
+  EXPECT_FALSE(holds(to_text(report), "warning"));
+}
+
+TEST(TextReport, OfAnInjectionWarnsOfPoorLayersAndSaysWhatHelps) {
+  InjectReport report;
+  report.realised.total = change(0.95, 1);
+  const RealisedChange good = change(0.99, 1), turned = change(0.5, 1), shrunk = change(0.95, 0.5);
+  report.realised.layers = {turned, turned, shrunk, good, RealisedChange(), turned};
+  const std::string text = to_text(report);
+  EXPECT_TRUE(holds(text, "in layers 0-2, 5;"));
+  EXPECT_TRUE(holds(text, "--dtype f32"));
+  EXPECT_TRUE(holds(text, "--round stochastic"));
+  report.realised.outside_layers = turned;
+  EXPECT_TRUE(holds(to_text(report), "in layers 0-2, 5 and outside;"));
+  report.realised.layers = {good};
+  EXPECT_TRUE(holds(to_text(report), "of this change outside the layers;"));
+}
+
 }  // namespace
 }  // namespace suture::report
