@@ -8,8 +8,9 @@ namespace suture {
 /// What rounding made of a change. Wanted is the vector as it was scaled and masked, realised is
 /// `round(target + vector) - target`: in bf16, small updates are lost or doubled by rounding.
 struct RealisedChange {
-  std::uint64_t elements = 0;  ///< That the vector reaches.
-  std::uint64_t changed = 0;   ///< Of those, elements whose stored value is another than before.
+  std::uint64_t elements = 0;    ///< That the vector reaches.
+  std::uint64_t changed = 0;     ///< Of those, elements whose stored value is another than before.
+  std::uint64_t non_finite = 0;  ///< Of those, finite ones that became NaN or infinite.
   double wanted_norm = 0, realised_norm = 0;  ///< L2.
   double cosine = 0;                          ///< Between the two; 0 where one of them is zero.
 
@@ -27,7 +28,7 @@ struct RealisedChange {
 };
 
 /// The same for a whole injection. Rows copied from another model are realised as they are and not
-/// counted; NaN and infinite elements are left out.
+/// counted; NaN and infinite elements are left out of norms and cosines.
 struct RealisedChanges {
   RealisedChange total;
   std::vector<RealisedChange> layers;  ///< By layer index.

@@ -31,9 +31,10 @@ struct Rounding {
 };
 
 /// What rounding made of a change. Wanted is the sum of the terms, realised is what the stored
-/// result differs by from the target. Elements where either is not finite are left out.
+/// result differs by from the target. Elements where either is not finite are left out of the sums.
 struct ChangeSums {
-  std::uint64_t changed = 0;  ///< Elements whose value is another than the target's.
+  std::uint64_t changed = 0;     ///< Elements whose value is another than the target's.
+  std::uint64_t non_finite = 0;  ///< Of those, finite ones that became NaN or infinite.
   double wanted_squares = 0, realised_squares = 0;
   double dot = 0;  ///< Of the wanted and the realised change.
 

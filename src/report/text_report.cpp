@@ -131,11 +131,14 @@ std::string list_numbers(const std::vector<std::size_t>& numbers) {
 
 std::string describe_realised(const RealisedChanges& changes) {
   const RealisedChange& total = changes.total;
-  if (total.wanted_norm == 0) return {};
+  if (total.wanted_norm == 0 && total.non_finite == 0) return {};
   std::string text = "realised: " + human_percent(total.changed_share()) +
                      " of elements changed; cosine with the wanted change " +
                      human_number(total.cosine) + ", norm ratio " +
                      human_number(total.norm_ratio()) + "\n";
+  if (total.non_finite > 0)
+    text += "warning: " + std::to_string(total.non_finite) +
+            " elements became NaN or infinite; a wider --dtype may have room for them\n";
   std::vector<std::size_t> poor;
   for (std::size_t layer = 0; layer < changes.layers.size(); ++layer)
     if (changes.layers[layer].is_poor()) poor.push_back(layer);

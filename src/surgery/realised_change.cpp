@@ -24,10 +24,11 @@ struct Part {
     RealisedChange change;
     change.elements = elements;
     change.changed = sums.changed;
+    change.non_finite = sums.non_finite;
     change.wanted_norm = std::sqrt(sums.wanted_squares);
     change.realised_norm = std::sqrt(sums.realised_squares);
     const double norms = change.wanted_norm * change.realised_norm;
-    change.cosine = norms > 0 ? sums.dot / norms : 0;
+    change.cosine = norms > 0 && std::isfinite(norms) ? sums.dot / norms : 0;
     return change;
   }
 };
@@ -40,9 +41,13 @@ std::uint64_t elements_reached(const OutputTensor& output) {
 }
 
 nlohmann::ordered_json describe(const RealisedChange& change) {
-  return {{"elements", change.elements},       {"changed", change.changed_share()},
-          {"wanted_norm", change.wanted_norm}, {"realised_norm", change.realised_norm},
-          {"norm_ratio", change.norm_ratio()}, {"cosine", change.cosine}};
+  return {{"elements", change.elements},
+          {"changed", change.changed_share()},
+          {"non_finite", change.non_finite},
+          {"wanted_norm", change.wanted_norm},
+          {"realised_norm", change.realised_norm},
+          {"norm_ratio", change.norm_ratio()},
+          {"cosine", change.cosine}};
 }
 
 }  // namespace
@@ -52,6 +57,7 @@ nlohmann::ordered_json describe(const RealisedChanges& changes) {
                               {"layers", nlohmann::ordered_json::array()},
                               {"outside_layers", describe(changes.outside_layers)}};
   for (std::size_t layer = 0; layer < changes.layers.size(); ++layer) {
+    if (changes.layers[layer].elements == 0) continue;  // not reached
     nlohmann::ordered_json entry{{"layer", layer}};
     entry.update(describe(changes.layers[layer]));
     json["layers"].push_back(std::move(entry));

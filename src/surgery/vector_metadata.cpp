@@ -62,7 +62,9 @@ std::string encode(const VectorMetadata& metadata) {
   root["structure"] = metadata.structure;
   root["meaning"] = metadata.meaning;
   root["tokenizer_digest"] = metadata.tokenizer_digest;
-  root["base_norms"] = metadata.base_norms;
+  root["base_norms"] = Json::object();
+  for (const auto& [name, norm] : metadata.base_norms)
+    if (std::isfinite(norm)) root["base_norms"][name] = norm;  // JSON has no infinity
   root["base_sample"] = encode(metadata.base_sample);
   root["left_out"] = metadata.left_out;
   for (const auto& [name, tensor] : metadata.sparse) root["sparse"][name] = to_json(tensor);
@@ -86,6 +88,12 @@ VectorMetadata decode_vector_metadata(const std::string& text, const std::string
     metadata.base_sample = decode_weight_sample(root.at("base_sample").get<std::string>(), file);
     metadata.left_out = root.at("left_out").get<std::vector<std::string>>();
     if (root.at("format_version") == kSparseVersion) {
+      if (!root.at("sparse").is_object() || root.at("sparse").empty())
+        throw FormatError({file,
+                           {},
+                           "a sparse vector without a list of its sparse tensors",
+                           {},
+                           "extract the vector again"});
       for (const auto& [name, tensor] : root.at("sparse").items())
         metadata.sparse[name] = sparse_tensor_from(name, tensor, file);
     }

@@ -286,6 +286,10 @@ ChangeSums reference_change(const StoredTile& target, std::span<const TermTile> 
     for (std::size_t t = 0; t < terms.size(); ++t)
       wanted = t == 0 ? term_value<T>(terms[t], i) : wanted + term_value<T>(terms[t], i);
     const T realised = value_of<T>({made, out}, i) - value_of<T>(target, i);
+    if (std::isfinite(value_of<T>(target, i)) && !std::isfinite(realised)) {
+      ++sums.changed;
+      ++sums.non_finite;
+    }
     if (!std::isfinite(wanted) || !std::isfinite(realised)) continue;
     const double w = wanted, r = realised;
     sums.changed += realised != 0;
@@ -315,6 +319,7 @@ void expect_change(const Operand& target, const std::vector<TermTile>& terms, Dt
   const std::string where = std::string(name_of(target.dtype)) + " to " +
                             std::string(name_of(out)) + ", " + std::to_string(count);
   EXPECT_EQ(found.changed, expected.changed) << where;
+  EXPECT_EQ(found.non_finite, expected.non_finite) << where;
   EXPECT_EQ(found.wanted_squares, expected.wanted_squares) << where;
   EXPECT_EQ(found.realised_squares, expected.realised_squares) << where;
   EXPECT_EQ(found.dot, expected.dot) << where;
@@ -357,6 +362,17 @@ TEST(AddToTargetMeasured, OfAnExactSumIsWhatWasWanted) {
   EXPECT_EQ(found.dot, 62.5);
 }
 
+TEST(AddToTargetMeasured, CountsWhatOverflows) {
+  const Operand target{Dtype::kF16, stored_values(Dtype::kF16, {60000, 60000, 1})};
+  const Operand step{Dtype::kF16, stored_values(Dtype::kF16, {10000, -10000, 0.5})};
+  std::string out(6, '\0');
+  const TermTile term{step.tile(), {}, 1};
+  const ChangeSums found =
+      add_to_target_measured(target.tile(), {&term, 1}, Dtype::kF16, out.data(), 3);
+  EXPECT_EQ(found.changed, 3u);
+  EXPECT_EQ(found.non_finite, 1u);
+}
+
 // --- Stochastic rounding
 // -----------------------------------------------------------------------------
 
@@ -394,6 +410,17 @@ TEST(StochasticRounding, GivesOneOfTheTwoNeighbours) {
         }
       }
     }
+  }
+}
+
+TEST(StochasticRounding, GivesInfinityOnlyWhereNearestDoes) {
+  for (const auto& [dtype, largest] :
+       {std::pair{Dtype::kF16, 65504.0}, std::pair{Dtype::kBF16, 0x1.FEp127}}) {
+    const std::vector<double> values(1000, largest * 1.0001);
+    const Operand target{Dtype::kF32, stored_values(Dtype::kF32, values)},
+        zero{Dtype::kF32, std::string(4000, '\0')};
+    const std::string made = rounded_stochastically(target, {zero.tile(), {}, 1}, dtype, 1000, 4);
+    EXPECT_EQ(made, stored_values(dtype, std::vector<double>(1000, largest)));
   }
 }
 

@@ -91,7 +91,7 @@ SUTURE_INLINE void keep_unmoved(T* __restrict sum, const T* __restrict start, st
 
 struct ChangeLanes {
   double wanted[kLanes] = {}, realised[kLanes] = {}, dot[kLanes] = {};
-  std::uint64_t changed = 0;
+  std::uint64_t changed = 0, non_finite = 0;
 };
 
 // Whole lanes only: the caller pads with zeros.
@@ -390,9 +390,10 @@ void realised_change(Dtype dtype, const void* out, const double* start, double* 
 // --- Whole tiles
 // -------------------------------------------------------------------------------------
 
-// Adds the change of one chunk, elements that are not finite left out.
+// Adds the change of one chunk, elements that are not finite left out of the sums.
 template <typename T>
-void add_chunk_change(T* wanted, T* realised, std::size_t count, ChangeLanes& lanes) {
+void add_chunk_change(const T* start, T* wanted, T* realised, std::size_t count,
+                      ChangeLanes& lanes) {
   const std::size_t padded = (count + kLanes - 1) / kLanes * kLanes;
   std::fill(wanted + count, wanted + padded, T{0});
   std::fill(realised + count, realised + padded, T{0});
@@ -405,6 +406,7 @@ void add_chunk_change(T* wanted, T* realised, std::size_t count, ChangeLanes& la
     lanes = before;
     for (std::size_t i = 0; i < count; ++i) {
       if (std::isfinite(wanted[i]) && std::isfinite(realised[i])) continue;
+      lanes.non_finite += std::isfinite(start[i]) && !std::isfinite(realised[i]);
       wanted[i] = realised[i] = 0;
     }
     Ops::change(wanted, realised, padded, lanes);
@@ -424,7 +426,7 @@ void add_chunks(StoredTile target, std::span<const TermTile> terms, Dtype out_dt
     round_chunk(target, first, length, start, sum, out_dtype, at, rounding);
     if constexpr (kMeasured) {
       realised_change(out_dtype, at, start, realised, length);
-      add_chunk_change(wanted, realised, length, lanes);
+      add_chunk_change(start, wanted, realised, length, lanes);
     }
   }
 }
@@ -444,7 +446,8 @@ void sum_chunks(std::span<const TermTile> terms, T* out, std::size_t count) {
 
 ChangeSums total_of(const ChangeLanes& lanes) {
   ChangeSums sums;
-  sums.changed = lanes.changed;
+  sums.changed = lanes.changed + lanes.non_finite;
+  sums.non_finite = lanes.non_finite;
   for (std::size_t lane = 0; lane < kLanes; ++lane) {
     sums.wanted_squares += lanes.wanted[lane];
     sums.realised_squares += lanes.realised[lane];
@@ -457,6 +460,7 @@ ChangeSums total_of(const ChangeLanes& lanes) {
 
 void ChangeSums::append(const ChangeSums& next) {
   changed += next.changed;
+  non_finite += next.non_finite;
   wanted_squares += next.wanted_squares;
   realised_squares += next.realised_squares;
   dot += next.dot;

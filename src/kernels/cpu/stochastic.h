@@ -31,11 +31,13 @@ SUTURE_INLINE RandomWords philox(std::uint64_t key, std::uint64_t counter) {
   return {c0, c1};
 }
 
-// Random bits are added below the last place that is kept: what carries goes up.
+// Random bits are added below the last place that is kept: what carries goes up. Infinity is
+// nobody's neighbour: it is given only where rounding to nearest gives it.
 SUTURE_INLINE std::uint16_t float_to_bf16_stochastic(float value, std::uint32_t random) {
   const auto bits = std::bit_cast<std::uint32_t>(value);
   const auto rounded = static_cast<std::uint16_t>((bits + (random >> 16)) >> 16);
-  return (bits & 0x7FFFFFFFu) < 0x7F800000u ? rounded : float_to_bf16(value);
+  const bool stays_finite = (rounded & 0x7FFFu) < 0x7F80u;
+  return (bits & 0x7FFFFFFFu) < 0x7F800000u && stays_finite ? rounded : float_to_bf16(value);
 }
 
 SUTURE_INLINE std::uint16_t float_to_f16_stochastic(float value, std::uint32_t random) {
@@ -49,8 +51,9 @@ SUTURE_INLINE std::uint16_t float_to_f16_stochastic(float value, std::uint32_t r
   const float drawn = static_cast<float>(static_cast<std::int32_t>(random >> 8)) * 0x1p-24f;
   const std::uint32_t subnormal = static_cast<std::uint32_t>(whole) + (drawn < share ? 1u : 0u);
   const std::uint32_t rounded = magnitude < 0x38800000u ? subnormal : normal;
-  return magnitude < 0x47800000u ? static_cast<std::uint16_t>(rounded | (bits >> 16 & 0x8000u))
-                                 : float_to_f16(value);
+  return magnitude < 0x47800000u && rounded < 0x7C00u
+             ? static_cast<std::uint16_t>(rounded | (bits >> 16 & 0x8000u))
+             : float_to_f16(value);
 }
 
 // To the nearest float, or to the one on the other side of the value.
