@@ -132,7 +132,9 @@ TEST(SparseSource, ExpandsAnyRange) {
                                                         {69'999, 1},
                                                         {12'345, 54'321}}) {
     const std::vector<float> values = read(*source, first, count);
-    EXPECT_EQ(std::memcmp(values.data(), dense.data() + first, count * 4), 0) << first;
+    EXPECT_EQ(std::string(reinterpret_cast<const char*>(values.data()), count * 4),
+              std::string(reinterpret_cast<const char*>(dense.data() + first), count * 4))
+        << first;
   }
   thrown_by<UsageError>([&] { read(*source, 69'999, 2); });
   std::vector<float> x(3);
