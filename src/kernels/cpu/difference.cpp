@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "kernels/convert.h"
+#include "kernels/cpu/lanes.h"
 #include "kernels/cpu/vectorize.h"
 #include "kernels/statistics.h"
 
@@ -15,18 +16,7 @@ namespace {
 // Elements at a time: tuned, base and difference as float stay in the first-level cache together.
 constexpr std::size_t kChunk = 1024;
 
-// Sums of squares run in lanes by element index, as the statistics do, whatever the chunk.
-constexpr std::size_t kLanes = 16;
 static_assert(kChunk % kLanes == 0 && kStatisticsTile % kChunk == 0);
-
-struct Lanes {
-  double sums[kLanes] = {};
-  double total() const {
-    double sum = 0;
-    for (const double lane : sums) sum += lane;
-    return sum;
-  }
-};
 
 // Every loop has one reduction of integer bits: the compiler vectorises those, and stays away from
 // several in one.
@@ -81,30 +71,19 @@ SUTURE_VECTORIZE std::uint32_t find_doubts(const float* tuned, const float* base
 }
 
 template <typename T>
-inline __attribute__((always_inline)) T finite_or_zero(T value) {
-  return value - value == 0 ? value : T{0};
+SUTURE_INLINE void add_squares_in(const T* values, std::size_t count, Lanes& lanes) {
+  add_products(
+      count, lanes, [values](std::size_t i) __attribute__((always_inline)) {
+        const auto value = static_cast<double>(values[i]);
+        const double finite = value - value == 0 ? value : 0;
+        return finite * finite;
+      });
 }
 
-template <typename T>
-inline __attribute__((always_inline)) void add_squares_in(const T* values, std::size_t count,
-                                                          double* lanes) {
-  std::size_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    for (std::size_t lane = 0; lane < kLanes; ++lane) {
-      const auto value = static_cast<double>(finite_or_zero(values[i + lane]));
-      lanes[lane] += value * value;
-    }
-  }
-  for (std::size_t lane = 0; i < count; ++i, ++lane) {
-    const auto value = static_cast<double>(finite_or_zero(values[i]));
-    lanes[lane] += value * value;
-  }
-}
-
-SUTURE_VECTORIZE void add_squares(const float* values, std::size_t count, double* lanes) {
+SUTURE_VECTORIZE void add_squares(const float* values, std::size_t count, Lanes& lanes) {
   add_squares_in(values, count, lanes);
 }
-SUTURE_VECTORIZE void add_squares(const double* values, std::size_t count, double* lanes) {
+SUTURE_VECTORIZE void add_squares(const double* values, std::size_t count, Lanes& lanes) {
   add_squares_in(values, count, lanes);
 }
 
@@ -183,8 +162,8 @@ class FloatExaminer {
     widen(chunk.tuned.dtype, chunk.tuned.data, tuned, chunk.count);
     widen(chunk.base.dtype, chunk.base.data, base, chunk.count);
     subtract(tuned, base, difference, chunk.count);
-    add_squares(base, chunk.count, base_squares_.sums);
-    add_squares(difference, chunk.count, squares_.sums);
+    add_squares(base, chunk.count, base_squares_);
+    add_squares(difference, chunk.count, squares_);
     found_.changed += count_non_zero(difference, chunk.count);
     // What one chunk has shown not to fit, no other can mend.
     if (found_.fits_bf16) found_.fits_bf16 = find_bits_below_bf16(difference, chunk.count) == 0;
@@ -219,8 +198,8 @@ class DoubleExaminer {
     double base[kChunk], difference[kChunk];
     widen(chunk.base.dtype, chunk.base.data, base, chunk.count);
     subtract_in_double(chunk, difference);
-    add_squares(base, chunk.count, base_squares_.sums);
-    add_squares(difference, chunk.count, squares_.sums);
+    add_squares(base, chunk.count, base_squares_);
+    add_squares(difference, chunk.count, squares_);
     found_.changed += static_cast<std::uint64_t>(std::count_if(
         difference, difference + chunk.count, [](double value) { return value != 0; }));
     count_inexact_elements(chunk, difference, chosen_, true, found_);

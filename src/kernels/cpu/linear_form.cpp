@@ -7,6 +7,7 @@
 
 #include "kernels/convert.h"
 #include "kernels/cpu/element.h"
+#include "kernels/cpu/lanes.h"
 #include "kernels/cpu/stochastic.h"
 
 namespace suture::kernels {
@@ -14,14 +15,10 @@ namespace {
 
 // Elements held as float or double at a time: a few such buffers stay in the first-level cache.
 constexpr std::size_t kChunk = 512;
-
-// Sums run in this many interleaved lanes whatever the instruction set, so their bytes never depend
-// on it.
-constexpr std::size_t kLanes = 16;
 static_assert(kChunk % kLanes == 0);
 
 // --- Loops for the compiler, compiled per instruction set
-// --------------------------------------------
+// -----------------------------------------
 
 template <typename M, typename S>
 SUTURE_INLINE void scaled_difference(const void* minuend, const void* subtrahend, float scale,
@@ -230,8 +227,7 @@ struct Ops {
   static std::uint64_t count_changed(const double* r, std::size_t n) { return count_d(r, n); }
 };
 
-// --- One chunk
-// ---------------------------------------------------------------------------------------
+// --- One chunk -----------------------------------------------------------------------------------
 
 std::size_t width_of(Dtype dtype) { return static_cast<std::size_t>(bytes_of(dtype)); }
 
@@ -387,8 +383,7 @@ void realised_change(Dtype dtype, const void* out, const double* start, double* 
   Ops::subtract(realised, start, count);
 }
 
-// --- Whole tiles
-// -------------------------------------------------------------------------------------
+// --- Whole tiles ---------------------------------------------------------------------------------
 
 // Adds the change of one chunk, elements that are not finite left out of the sums.
 template <typename T>

@@ -8,14 +8,11 @@
 #include <vector>
 
 #include "kernels/convert.h"
+#include "kernels/cpu/lanes.h"
 #include "kernels/cpu/vectorize.h"
 
 namespace suture::kernels {
 namespace {
-
-// Sums run in this many interleaved lanes whatever the instruction set, so their bytes never depend
-// on it.
-constexpr std::size_t kLanes = 16;
 
 // Elements at a time, so that several loops over them find them in the first-level cache.
 constexpr std::size_t kChunk = 1024;
@@ -54,27 +51,6 @@ SUTURE_INLINE SignedBits<T> largest_in(const T* values, std::size_t count, Signe
     largest = magnitude > largest ? magnitude : largest;
   }
   return largest;
-}
-
-struct Lanes {
-  double sums[kLanes] = {};
-  double total() const {
-    double sum = 0;
-    for (const double lane : sums) sum += lane;
-    return sum;
-  }
-};
-
-// The last elements go to the first lanes.
-template <typename Product>
-SUTURE_INLINE void add_products(std::size_t count, Lanes& lanes, const Product& product) {
-  Lanes kept = lanes;
-  std::size_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    for (std::size_t lane = 0; lane < kLanes; ++lane) kept.sums[lane] += product(i + lane);
-  }
-  for (std::size_t lane = 0; i < count; ++i, ++lane) kept.sums[lane] += product(i);
-  lanes = kept;
 }
 
 template <typename T>
