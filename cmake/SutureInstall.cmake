@@ -13,6 +13,7 @@ if(SUTURE_WITH_LIBTORCH)
   install(TARGETS suture EXPORT suture_targets)
   install(EXPORT suture_targets NAMESPACE suture:: DESTINATION ${_suture_package_dir})
   install(FILES ${PROJECT_SOURCE_DIR}/cmake/FindLibTorch.cmake ${PROJECT_SOURCE_DIR}/cmake/FindPCRE2.cmake
+                ${PROJECT_SOURCE_DIR}/cmake/Findutf8proc.cmake
           DESTINATION ${_suture_package_dir})
   string(REGEX MATCH "^[0-9]+\\.[0-9]+" SUTURE_LIBTORCH_VERSION "${LibTorch_VERSION}")
 endif()

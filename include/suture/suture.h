@@ -3,10 +3,12 @@
 /// The whole library. Each header also stands on its own.
 
 #include "suture/analysis.h"
+#include "suture/causal_model.h"
 #include "suture/checkpoint.h"
 #include "suture/compatibility.h"
 #include "suture/dtype.h"
 #include "suture/error.h"
+#include "suture/language_model.h"
 #include "suture/plan.h"
 #include "suture/realised_change.h"
 #include "suture/run_options.h"
@@ -16,4 +18,5 @@
 #include "suture/surgery.h"
 #include "suture/task_vector.h"
 #include "suture/tensor_info.h"
+#include "suture/tokenizer.h"
 #include "suture/version.h"

@@ -1,6 +1,7 @@
 # The rules of the layout that a compiler does not check:
 #
-# - includes point one way: apps > report > analysis > surgery > stream > core > kernels, format;
+# - includes point one way: apps > serve, report > evaluate, analysis > model, surgery > stream > core > kernels,
+#   format;
 # - suture::format and the kernels include no LibTorch header;
 # - public headers include the standard library, LibTorch and each other, nothing else;
 # - a library neither prints nor ends the process;
@@ -19,8 +20,11 @@ set(_below_core kernels format)
 set(_below_stream core kernels format)
 set(_below_surgery stream core kernels format)
 set(_below_analysis surgery stream core kernels format)
-set(_below_report analysis surgery stream core kernels format)
-set(_below_apps report analysis surgery stream core kernels format)
+set(_below_model stream core kernels format)
+set(_below_evaluate model stream core kernels format)
+set(_below_report evaluate model analysis surgery stream core kernels format)
+set(_below_serve evaluate model core format)
+set(_below_apps serve report evaluate model analysis surgery stream core kernels format)
 
 # What stands between the brackets or quotes of every include of `file`.
 function(includes_of file out)
