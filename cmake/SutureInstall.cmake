@@ -22,6 +22,7 @@ if(TARGET suture_cuda)
 endif()
 if(TARGET suture_program)
   install(TARGETS suture_program)
+  install(TARGETS suture_model_program RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/suture)
 endif()
 
 configure_package_config_file(

@@ -27,6 +27,7 @@ struct CommandSpec {
 
 /// A parsed command line. Every value has been checked; a bad one was thrown as UsageError.
 struct Arguments {
+  std::vector<std::string> command_line;  ///< Every word behind `suture`, as given.
   std::vector<std::string> positional;
   std::string output;
   Selection only;

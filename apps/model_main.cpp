@@ -1,0 +1,10 @@
+#include "common/program.h"
+#include "common/terminal.h"
+
+using namespace suture::apps;
+
+// The commands that run a model, and so need LibTorch. `suture` starts this program for them.
+int main(int argc, char** argv) {
+  install_signal_handlers();
+  return run_program({}, argc, argv);
+}
