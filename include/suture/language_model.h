@@ -41,6 +41,7 @@ struct LanguageModelInfo {
   std::uint64_t weight_bytes = 0;       ///< Memory of the weights.
   std::uint64_t cache_token_bytes = 0;  ///< Memory of the key-value cache for one token.
   Dtype dtype = Dtype::kF32;            ///< Of activations.
+  TokenIds end_tokens;  ///< `eos_token_id` of generation_config.json, else config.json.
 };
 
 /// The forward pass of a Hugging Face decoder: Qwen2 and Qwen2.5, Qwen3, Llama 2 and 3, Mistral.
