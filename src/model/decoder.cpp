@@ -6,6 +6,9 @@
 
 #include <ATen/ATen.h>
 
+#include "kernels/weight_product.h"
+#include "model/one_torch_thread.h"
+
 namespace suture::model {
 
 /// Where the tokens of one call stand, and what each may look at.
@@ -146,6 +149,8 @@ at::Tensor Decoder::feed_forward(const at::Tensor& hidden, const DecoderLayer& l
 
 at::Tensor Decoder::feed(const at::Tensor& token_ids, const std::vector<std::int64_t>& starts,
                          KeyValueCache& cache) {
+  const bool is_few = token_ids.numel() <= static_cast<std::int64_t>(kernels::kMaxProductInputs);
+  const OneTorchThread alone(is_few && options_.device().is_cpu());
   Step step = make_step(token_ids, starts, cache);
   at::Tensor hidden = weights_.embedding.index_select(0, token_ids.flatten().to(options_.device()))
                           .to(options_.dtype());

@@ -7,6 +7,7 @@
 #include <ATen/ATen.h>
 
 #include "kernels/weight_product.h"
+#include "model/one_torch_thread.h"
 #include "model/sampler.h"
 #include "model/scoring.h"
 
@@ -56,6 +57,8 @@ class Batch {
   void generate() {
     if (rows_.empty()) return;
     at::Tensor last = feed_prompts();
+    const bool is_few = rows_.size() <= kernels::kMaxProductInputs;
+    const OneTorchThread alone(is_few && decoder_.options().device().is_cpu());
     while (take_tokens(last)) last = feed_new_tokens();
   }
 

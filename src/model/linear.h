@@ -22,8 +22,7 @@ struct LinearWeights {
 /// Elsewhere weights are converted to the activations' dtype as they are used. Not synchronised.
 class LinearEngine {
  public:
-  explicit LinearEngine(unsigned threads)
-      : team_(std::make_unique<stream::ThreadTeam>(threads)) {}
+  explicit LinearEngine(unsigned threads) : team_(std::make_unique<stream::ThreadTeam>(threads)) {}
 
   /// `inputs` [n, in] times every layer, side by side: [n, sum of out]. All layers have the same
   /// `in`.
