@@ -276,11 +276,17 @@ class PickleMachine {
   std::size_t floor() const { return marks_.empty() ? 0 : marks_.back(); }
 
   Id add(const Value& value) {
+    if (pickle_.values_.size() == kMaxPickleValues) refuse("holds over 4 million values");
     pickle_.values_.push_back(value);
     return static_cast<Id>(pickle_.values_.size() - 1);
   }
 
-  void push(const Value& value) { stack_.push_back(add(value)); }
+  void push_id(Id id) {
+    if (stack_.size() == kMaxPickleStack) refuse("keeps over a million values waiting");
+    stack_.push_back(id);
+  }
+
+  void push(const Value& value) { push_id(add(value)); }
 
   Id top() {
     if (stack_.size() <= floor()) refuse("takes a value from an empty stack");
@@ -410,7 +416,7 @@ class PickleMachine {
     if (index >= memo_.size() || memo_[index] == Pickle::kNone) {
       refuse("recalls a value that it did not remember");
     }
-    stack_.push_back(memo_[index]);
+    push_id(memo_[index]);
   }
 
   // ---- Globals and calls ------------------------------------------------------------------------

@@ -13,6 +13,8 @@ namespace suture::format {
 
 inline constexpr std::size_t kMaxPickleBytes = 64u << 20;
 inline constexpr std::uint32_t kMaxPickleOpcodes = 10'000'000;
+inline constexpr std::uint32_t kMaxPickleValues = 4'000'000;
+inline constexpr std::uint32_t kMaxPickleStack = 1'000'000;
 inline constexpr int kMaxPickleDepth = 64;
 
 /// What a name that a pickle refers to means to Suture. A name is never looked up or called.
@@ -111,9 +113,10 @@ class Pickle {
 
 /// Takes a pickle apart without executing it: no global is imported, no callable called. Understood
 /// is the small part of protocols 2 to 5 that state dicts need; every other opcode is refused.
-/// Values are kept flat and nothing recurses. At most 64 MiB, 10 M opcodes and 64 levels of
-/// nesting; a length is compared with the bytes left before use; a memo index may not exceed the
-/// opcodes run. `label` names the pickle in errors. Throws FormatError.
+/// Values are kept flat and nothing recurses. At most 64 MiB, 10 M opcodes, 4 M values, 1 M of them
+/// on the stack, and 64 levels of nesting; a length is compared with the bytes left before use; a
+/// memo index may not exceed the opcodes run. `label` names the pickle in errors. Throws
+/// FormatError.
 Pickle parse_pickle(std::string bytes, const std::string& label);
 
 /// The refusal of an unknown global, which names it and where known the tensor it makes.

@@ -287,7 +287,13 @@ class EntryCheck {
 // `text` as a JSON string, quotes included.
 std::string json_string(const std::string& text) {
   try {
-    return Json(text).dump();
+    std::string quoted = Json(text).dump();
+    if (quoted.size() <= kMaxJsonTokenBytes) return quoted;
+    throw FormatError({{},
+                       {},
+                       std::to_string(quoted.size()) + " bytes of text in a header",
+                       "at most " + std::to_string(kMaxJsonTokenBytes),
+                       "write fewer tensors at once"});
   } catch (const nlohmann::json::exception&) {
     throw FormatError({{}, {}, "'" + printable(text) + "'", "UTF-8 text", "rename it"});
   }
@@ -332,15 +338,18 @@ void require_exact_cover(const std::vector<TensorInfo>& sorted, std::uint64_t da
 
 SafetensorsHeader parse_safetensors_header(std::string_view json, std::uint64_t data_bytes,
                                            const std::string& file) {
-  refuse_byte_order_mark_and_nul(json, file);
+  refuse_odd_text(json, file);
   HeaderHandler handler(file);
   nlohmann::json::sax_parse(json.begin(), json.end(), &handler);
   SafetensorsHeader header;
   header.metadata = handler.take_metadata();
   const EntryCheck check(file);
   for (Entry& entry : handler.take_entries()) header.tensors.push_back(check(std::move(entry)));
+  // Empty tensors share a place: they come in the order in which Suture lays tensors out.
   std::sort(header.tensors.begin(), header.tensors.end(), [](const auto& a, const auto& b) {
-    return std::pair(a.offset, a.bytes) < std::pair(b.offset, b.bytes);
+    if (a.offset != b.offset || a.bytes != b.bytes)
+      return std::pair(a.offset, a.bytes) < std::pair(b.offset, b.bytes);
+    return a.dtype != b.dtype ? a.dtype > b.dtype : a.name < b.name;
   });
   require_exact_cover(header.tensors, data_bytes, file);
   return header;

@@ -13,7 +13,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uint64_t kMaxIndexBytes = 256 << 20;
+// Several times what the largest models need, and little to take apart.
+constexpr std::uint64_t kMaxIndexBytes = 64 << 20;
+constexpr std::size_t kMaxIndexKeys = 500'000;
 
 bool stays_in_folder(const std::string& name) {
   const fs::path path(name);
@@ -62,7 +64,7 @@ std::optional<std::uint64_t> claimed_size(const Json& root, std::vector<std::str
 
 ShardIndex read_shard_index(const fs::path& path) {
   const std::string file = path.string();
-  const Json root = read_json_file(path, kMaxIndexBytes);
+  const Json root = read_json_file(path, kMaxIndexBytes, kMaxIndexKeys);
   const auto map = root.is_object() ? root.find("weight_map") : root.end();
   if (!root.is_object() || map == root.end() || !map->is_object() || map->empty()) {
     throw FormatError(

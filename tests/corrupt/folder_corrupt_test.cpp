@@ -149,12 +149,12 @@ TEST_F(IndexRefuses, TwoMillionTensors) {
     text += (i > 0 ? ",\"" : "\"") + std::to_string(i) + "\":\"s\"";
   }
   write_index(text + "}}");
-  EXPECT_TRUE(holds(refusal(), "over 1,000,000 keys in one object"));
+  EXPECT_TRUE(holds(refusal(), "over 500000 keys in one object"));
 }
 
 TEST_F(IndexRefuses, AHugeFileWithoutReadingIt) {
   fs::resize_file(folder() / "model.safetensors.index.json", 4ull << 30);
-  EXPECT_TRUE(holds(refusal(), "4294967296 bytes; expected at most 268435456"));
+  EXPECT_TRUE(holds(refusal(), "4294967296 bytes; expected at most 67108864"));
 }
 
 TEST_F(IndexRefuses, ManyNestedArrays) {

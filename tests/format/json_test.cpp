@@ -80,7 +80,7 @@ TEST(ParseJson, RefusesManyNestedArraysAtOnce) {
 TEST(ParseJson, RefusesMoreThanAMillionKeysInOneObject) {
   std::string text = "{";
   for (int i = 0; i <= 1'000'000; ++i) text += "\"" + std::to_string(i) + "\":0,";
-  EXPECT_TRUE(holds(refusal_of(text), "over 1,000,000 keys in one object"));
+  EXPECT_TRUE(holds(refusal_of(text), "over 1000000 keys in one object"));
 }
 
 TEST(ParseJson, RefusesANumberTooLargeForAFloat) {

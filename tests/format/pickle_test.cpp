@@ -327,7 +327,24 @@ TEST(PickleLimits, RefusesListThatHoldsItselfTooOften) {
 }
 
 TEST(PickleLimits, RefusesMoreThanTenMillionOperations) {
-  expect_refused(repeated("N", kMaxPickleOpcodes + 1), "over 10 million operations");
+  expect_refused(
+      "N" + std::string("q\x00", 2) + repeated(std::string("q\x00", 2), kMaxPickleOpcodes),
+      "over 10 million operations");
+}
+
+TEST(PickleLimits, RefusesMoreThanFourMillionValues) {
+  const std::string put_away = repeated("Na", kMaxPickleValues - 1);
+  EXPECT_NO_THROW(parse("]" + put_away));
+  expect_refused("]" + put_away + "Na", "over 4 million values");
+}
+
+TEST(PickleLimits, RefusesMoreThanAMillionValuesOnTheStack) {
+  EXPECT_NO_THROW(parse("(" + repeated("N", kMaxPickleStack) + "t"));
+  expect_refused("(" + repeated("N", kMaxPickleStack + 1) + "t", "a million values waiting");
+  // Recalled ones, too.
+  expect_refused(
+      "N" + std::string("q\x00(", 3) + repeated(std::string("h\x00", 2), kMaxPickleStack) + "t",
+      "a million values waiting");
 }
 
 TEST(PickleLimits, RefusesMoreThan64MiB) {

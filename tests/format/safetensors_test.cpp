@@ -206,10 +206,18 @@ TEST(LayOutSafetensors, RefusesMetadataThatIsNotUtf8) {
 
 TEST(LayOutSafetensors, RefusesAHeaderOverTheLimit) {
   std::vector<TensorInfo> none;
-  const std::map<std::string, std::string> metadata{
-      {"a", std::string(kMaxSafetensorsHeaderBytes, 'v')}};
+  std::map<std::string, std::string> metadata;
+  for (const char* key : {"a", "b", "c", "d"})
+    metadata[key] = std::string(kMaxSafetensorsHeaderBytes / 4, 'v');
   EXPECT_TRUE(holds(thrown_by<FormatError>([&] { lay_out_safetensors(none, metadata); }),
                     "expected at most 100000000; split the output into shards"));
+}
+
+TEST(LayOutSafetensors, RefusesTextThatWouldNotBeRead) {
+  std::vector<TensorInfo> none;
+  const std::map<std::string, std::string> metadata{{"a", std::string(kMaxJsonTokenBytes, 'v')}};
+  EXPECT_TRUE(holds(thrown_by<FormatError>([&] { lay_out_safetensors(none, metadata); }),
+                    "expected at most 33554432"));
 }
 
 // --- Values round trip
