@@ -9,15 +9,23 @@
 
 namespace suture {
 
+/// One of the stored tensors that a sparse one is made from.
+struct PlannedPart {
+  std::string name;                         ///< Raw bytes; use `printable` before showing.
+  std::string file;                         ///< Path of the weight file.
+  std::uint64_t first_byte = 0, bytes = 0;  ///< In the file.
+};
+
 /// Where an operand of an output tensor stands.
 struct PlannedOperand {
   std::string model;  ///< The name of the checkpoint or state dict.
-  std::string file;   ///< Path of the weight file; empty for a tensor in memory.
+  std::string file;   ///< Path of the weight file; empty for one in memory or stored in parts.
   Dtype dtype = Dtype::kF32;
   std::vector<std::int64_t> shape;
   std::uint64_t first_byte = 0;  ///< In the file, of the data.
-  std::uint64_t bytes = 0;       ///< Of the tensor laid out densely.
+  std::uint64_t bytes = 0;       ///< Of the tensor laid out densely, or of its parts together.
   bool strided = false;          ///< Stored with strides: `first_byte` is that of element [0, ...].
+  std::vector<PlannedPart> parts;  ///< Of a tensor stored sparse; empty for others.
 };
 
 /// `scale * (minuend - subtrahend)`, or `scale * minuend` for a stored vector.
@@ -40,7 +48,8 @@ struct PlannedTensor {
   std::string name;  ///< Raw bytes; use `printable` before showing.
   Making making = Making::kCopied;
   Dtype dtype = Dtype::kF32;        ///< Of the output; of the input for one that is left out.
-  bool may_become_double = false;   ///< Stored as float64 instead if the data needs it.
+  bool may_become_double = false;   ///< `dtype` is a forecast: up to float64 if the data needs it.
+  bool may_be_sparse = false;       ///< Stored in fewer than `bytes` if it is mostly zeros.
   std::vector<std::int64_t> shape;  ///< Empty for a scalar.
   std::uint64_t bytes = 0;          ///< Written.
   std::string output_file;          ///< Name of the weight file it goes to.
@@ -60,13 +69,15 @@ struct Plan {
   struct File {
     std::string name;  ///< Relative to the output folder; its own name for a single file.
     std::uint64_t bytes = 0;
+    bool is_known = true;  ///< False where reading the inputs has to tell; `bytes` is then 0.
   };
   std::vector<Input> inputs;
   std::vector<File> files;
 
   std::uint64_t bytes_to_read = 0;
-  std::uint64_t bytes_to_write = 0;  ///< Sum of the files.
-  /// Upper bound of what is written: every tensor that may become float64 does.
+  std::uint64_t bytes_to_write = 0;  ///< Sum of the files whose size is known or forecast.
+  bool sizes_are_forecast = false;   ///< Sizes of files go by dtypes judged from a sample.
+  /// Upper bound of what is written: every tensor that may become float64 does, none is sparse.
   std::uint64_t bytes_to_write_at_most = 0;
   std::uint64_t disk_bytes_free = 0;  ///< Where the output will live.
 
@@ -76,6 +87,8 @@ struct Plan {
 
   std::vector<PlannedTensor> tensors;  ///< Outputs in their order, then what is left out.
 
+  /// False when only reading the inputs can tell what is written: see `bytes_to_write_at_most`.
+  bool knows_bytes_to_write() const;
   bool fits_on_disk() const { return bytes_to_write_at_most <= disk_bytes_free; }
   std::size_t count(Making making) const;
 };

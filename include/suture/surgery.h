@@ -30,7 +30,8 @@ struct ExtractOptions {
   RunOptions run;
 };
 
-/// What extract did.
+/// What extract did. A dry run measures nothing: norms, counts of elements and of sparse and
+/// widened tensors are then 0, and dtypes and bytes written a forecast; `plan` says what is known.
 struct ExtractReport {
   std::size_t tensors = 0;              ///< Stored in the vector.
   std::map<Dtype, std::size_t> dtypes;  ///< How many of those are stored in which dtype.

@@ -23,6 +23,12 @@ class CheckpointSource final : public TensorSource {
 
 }  // namespace
 
+std::uint64_t TensorSource::bytes_behind(const TensorInfo& tensor, std::uint64_t,
+                                         std::uint64_t count) const {
+  return count == tensor.elements ? tensor.bytes
+                                  : count * static_cast<std::uint64_t>(bytes_of(tensor.dtype));
+}
+
 SourcePtr make_source(const Checkpoint& checkpoint) {
   return std::make_shared<CheckpointSource>(checkpoint);
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -37,6 +38,15 @@ class TensorSource {
 
   /// True when the tensor's bytes, as its info describes them, stand in a file of `checkpoint()`.
   virtual bool is_in_file(const TensorInfo& tensor) const = 0;
+
+  /// What a tensor that is not in a file as described is made from there; empty for others.
+  virtual std::vector<const TensorInfo*> parts_in_file(const TensorInfo&) const { return {}; }
+
+  /// Bytes that reading `count` elements from `first` on takes: those of the elements, or of what
+  /// they are made from. Adjoining ranges add up to their union. Tensors of less than a byte an
+  /// element are read whole.
+  virtual std::uint64_t bytes_behind(const TensorInfo& tensor, std::uint64_t first,
+                                     std::uint64_t count) const;
 };
 
 using SourcePtr = std::shared_ptr<const TensorSource>;

@@ -62,6 +62,9 @@ const char* name_of(Making making) {
   }
 }
 
+// Null where only the run itself can tell.
+Json known(std::uint64_t bytes, bool is_known) { return is_known ? Json(bytes) : Json(); }
+
 Json describe(const PlannedOperand& operand) {
   Json json{{"model", operand.model}};
   if (!operand.file.empty()) {
@@ -72,6 +75,12 @@ Json describe(const PlannedOperand& operand) {
   json["dtype"] = name_of(operand.dtype);
   json["shape"] = operand.shape;
   if (operand.strided) json["strided"] = true;
+  for (const PlannedPart& part : operand.parts) {
+    json["parts"].push_back({{"name", part.name},
+                             {"file", part.file},
+                             {"first_byte", part.first_byte},
+                             {"bytes", part.bytes}});
+  }
   return json;
 }
 
@@ -90,7 +99,9 @@ Json describe(const PlannedTensor& tensor) {
     json["reason"] = tensor.reason;
     return json;
   }
-  json["bytes"] = tensor.bytes;
+  json["bytes"] = known(tensor.bytes, !tensor.may_be_sparse);
+  if (tensor.may_be_sparse) json["bytes_if_dense"] = tensor.bytes;
+  json["dtype_is_forecast"] = tensor.may_become_double;
   json["may_become_double"] = tensor.may_become_double;
   json["output_file"] = tensor.output_file;
   if (tensor.origin) json["origin"] = describe(*tensor.origin);
@@ -110,9 +121,10 @@ Json describe(const Plan& plan) {
     json["inputs"].push_back({{"model", input.model}, {"bytes", input.bytes}});
   json["files"] = Json::array();
   for (const Plan::File& file : plan.files)
-    json["files"].push_back({{"name", file.name}, {"bytes", file.bytes}});
+    json["files"].push_back({{"name", file.name}, {"bytes", known(file.bytes, file.is_known)}});
   json["bytes_to_read"] = plan.bytes_to_read;
-  json["bytes_to_write"] = plan.bytes_to_write;
+  json["bytes_to_write"] = known(plan.bytes_to_write, plan.knows_bytes_to_write());
+  json["sizes_are_forecast"] = plan.sizes_are_forecast;
   json["bytes_to_write_at_most"] = plan.bytes_to_write_at_most;
   json["disk_bytes_free"] = plan.disk_bytes_free;
   json["threads"] = plan.threads;
@@ -184,6 +196,20 @@ void add_levels(Json& json, const Analysis& analysis, DescribePart describe_part
   add("tensors", "name", analysis.tensors);
 }
 
+// What only a real run can tell: null after a dry one.
+void add_measured(Json& root, const ExtractReport& report) {
+  const auto add = [&](const char* key, auto value) {
+    root[key] = report.plan ? Json() : Json(value);
+  };
+  add("sparse_tensors", report.sparse_tensors);
+  add("widened_tensors", report.widened_tensors);
+  add("inexact_elements", report.inexact_elements);
+  add("changed_elements", report.changed_elements);
+  add("norm", report.norm);
+  add("base_norm", report.base_norm);
+  add("bytes_written", report.bytes_written);
+}
+
 }  // namespace
 
 std::string to_json(const Compatibility& compatibility) {
@@ -197,15 +223,10 @@ std::string to_json(const ExtractReport& report, const std::vector<PlannedTensor
   root["tensors"] = report.tensors;
   root["dtypes"] = Json::object();
   for (const auto& [dtype, count] : report.dtypes) root["dtypes"][suture::name_of(dtype)] = count;
-  root["sparse_tensors"] = report.sparse_tensors;
-  root["widened_tensors"] = report.widened_tensors;
-  root["inexact_elements"] = report.inexact_elements;
+  if (report.plan) root["dtypes_are_forecast"] = report.plan->sizes_are_forecast;
   root["elements"] = report.elements;
-  root["changed_elements"] = report.changed_elements;
-  root["norm"] = report.norm;
-  root["base_norm"] = report.base_norm;
   root["bytes_read"] = report.bytes_read;
-  root["bytes_written"] = report.bytes_written;
+  add_measured(root, report);
   root["left_out"] = report.left_out;
   root["compatibility"] = describe(report.compatibility);
   add_plan(root, report.plan, explained);

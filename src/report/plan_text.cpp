@@ -34,8 +34,10 @@ void add_files(Rows& rows, const Plan& plan) {
   const std::size_t shown = std::min(plan.files.size(), kMaxFilesShown);
   std::uint64_t hidden = plan.bytes_to_write;
   for (std::size_t i = 0; i < shown; ++i) {
-    add_row(rows, i == 0 ? "write" : "", plan.files[i].name, plan.files[i].bytes);
-    hidden -= plan.files[i].bytes;
+    const Plan::File& file = plan.files[i];
+    add_row(rows, i == 0 ? "write" : "", file.name, file.bytes);
+    if (!file.is_known) rows.back() = {rows.back()[0], "?", "known after the first pass"};
+    hidden -= file.bytes;
   }
   if (shown < plan.files.size()) {
     add_row(rows, "", "and " + std::to_string(plan.files.size() - shown) + " more", hidden,
@@ -44,6 +46,8 @@ void add_files(Rows& rows, const Plan& plan) {
   const bool may_grow =
       std::any_of(plan.tensors.begin(), plan.tensors.end(),
                   [](const PlannedTensor& tensor) { return tensor.may_become_double; });
+  if (!plan.knows_bytes_to_write())
+    return add_row(rows, "", "at most", plan.bytes_to_write_at_most, "were no element zero");
   add_row(rows, "", "in all", plan.bytes_to_write,
           may_grow ? "at most " + human_bytes(plan.bytes_to_write_at_most) +
                          ", were float64 needed everywhere to be exact"
@@ -74,7 +78,9 @@ std::string exact_number(double value) {
 
 std::string describe(const PlannedOperand& operand, const PlannedTensor& tensor) {
   std::string text = "    " + printable(operand.model) + ": ";
-  if (operand.file.empty()) {
+  if (!operand.parts.empty()) {
+    text += "sparse, " + human_bytes(operand.bytes);
+  } else if (operand.file.empty()) {
     text += "in memory";
   } else if (operand.strided) {
     text += printable(operand.file) + ", with strides from byte " +
@@ -85,7 +91,13 @@ std::string describe(const PlannedOperand& operand, const PlannedTensor& tensor)
   }
   text += ", " + std::string(name_of(operand.dtype));
   if (operand.shape != tensor.shape) text += " " + to_string(operand.shape);
-  return text + "\n";
+  text += "\n";
+  for (const PlannedPart& part : operand.parts) {
+    text += "      " + printable(part.name) + ": " + printable(part.file) + ", bytes " +
+            std::to_string(part.first_byte) + " to " +
+            std::to_string(part.first_byte + part.bytes) + "\n";
+  }
+  return text;
 }
 
 std::string describe(const PlannedTerm& term, const PlannedTensor& tensor) {
@@ -112,9 +124,10 @@ std::string explain_one(const PlannedTensor& tensor) {
   if (tensor.making == Making::kLeftOut)
     return name + "left out: " + printable(tensor.reason) + "\n";
   std::string text = name + describe_making(tensor) + ", " + std::string(name_of(tensor.dtype));
-  if (tensor.may_become_double) text += " (F64 if that is needed to be exact)";
-  text += " " + to_string(tensor.shape) + ", " + human_bytes(tensor.bytes) + ", into " +
-          printable(tensor.output_file) + "\n";
+  if (tensor.may_become_double) text += " by a sample (F64 if that is needed to be exact)";
+  text += " " + to_string(tensor.shape) + ", " +
+          (tensor.may_be_sparse ? "less if sparse than " : "") + human_bytes(tensor.bytes) +
+          ", into " + printable(tensor.output_file) + "\n";
   if (tensor.origin) text += describe(*tensor.origin, tensor);
   for (const PlannedTerm& term : tensor.terms) text += describe(term, tensor);
   if (tensor.rows > 0) {

@@ -151,17 +151,31 @@ std::string describe_realised(const RealisedChanges& changes) {
          "; --dtype f32 keeps it, a larger scale or --round stochastic --seed N keeps more of it\n";
 }
 
+bool is_forecast(const ExtractReport& report) {
+  return report.plan && report.plan->sizes_are_forecast;
+}
+
+// What will be written is not always known before it is.
+std::string written_bytes(const ExtractReport& report) {
+  if (!report.plan) return human_bytes(report.bytes_written);
+  if (!report.plan->knows_bytes_to_write())
+    return "at most " + human_bytes(report.plan->bytes_to_write_at_most);
+  return (is_forecast(report) ? "about " : "") + human_bytes(report.bytes_written);
+}
+
 // `stored as bf16 (99 tensors), f32 (179)`
 std::string list_dtypes(const ExtractReport& report) {
   std::string text;
   for (const Dtype dtype : {Dtype::kBF16, Dtype::kF16, Dtype::kF32, Dtype::kF64}) {
     const auto at = report.dtypes.find(dtype);
     if (at == report.dtypes.end()) continue;
+    const bool is_first = text.empty();
     std::string name(name_of(dtype));
     std::transform(name.begin(), name.end(), name.begin(),
                    [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    text += (text.empty() ? "stored as " : ", ") + name + " (" + std::to_string(at->second) +
-            (text.empty() ? " tensors)" : ")");
+    const char* heading = is_forecast(report) ? "by a sample, likely stored as " : "stored as ";
+    text += is_first ? heading : ", ";
+    text += name + " (" + std::to_string(at->second) + (is_first ? " tensors)" : ")");
   }
   if (text.empty()) return text;
   if (report.sparse_tensors > 0)
@@ -202,8 +216,7 @@ std::string to_text(const ExtractReport& report) {
   const double changed = report.elements > 0 ? static_cast<double>(report.changed_elements) /
                                                    static_cast<double>(report.elements)
                                              : 0;
-  std::string text =
-      std::to_string(report.tensors) + " tensors, " + human_bytes(report.bytes_written);
+  std::string text = std::to_string(report.tensors) + " tensors, " + written_bytes(report);
   // A dry run has measured nothing.
   if (report.norm > 0 || report.base_norm > 0) text += "; norm " + human_number(report.norm);
   if (report.base_norm > 0) {

@@ -56,7 +56,8 @@ class SurveyPass {
     stream::run_jobs(tiles.size(), options, [&] {
       return [&, buffers = Buffers()](std::size_t job) mutable {
         survey_tile(tiles[job], buffers);
-        progress.add(tiles[job].count * bytes_per_element(segments_[tiles[job].item]));
+        const stream::Tile& tile = tiles[job];
+        progress.add(bytes_moved(segments_[tile.item], tile.first, tile.count));
       };
     });
     progress.finish();
@@ -82,13 +83,15 @@ class SurveyPass {
       segments_.push_back({tensor, &segment});
       counts_.push_back(segment.count);
       slots_.emplace_back(blocks_of(segment.terms.empty() ? 0 : segment.count));
-      bytes_total_ += segment.count * bytes_per_element(segments_.back());
+      bytes_total_ += bytes_moved(segments_.back(), 0, segment.count);
     }
   }
 
-  std::size_t bytes_per_element(const SurveyedSegment& item) const {
-    return TermReader::bytes_per_element(item.segment->terms) +
-           (survey_.writer != nullptr ? width_of(outputs_[item.tensor].info.dtype) : 0);
+  // Of elements counted from the segment's own beginning.
+  std::uint64_t bytes_moved(const SurveyedSegment& item, std::uint64_t first,
+                            std::uint64_t count) const {
+    return TermReader::bytes_behind(item.segment->terms, item.segment->first + first, count) +
+           (survey_.writer != nullptr ? count * width_of(outputs_[item.tensor].info.dtype) : 0);
   }
 
   void survey_tile(const stream::Tile& tile, Buffers& buffers) {

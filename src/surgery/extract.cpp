@@ -52,6 +52,7 @@ class Extraction {
     if (options_.dry_run) {
       report_storage();
       report_.plan = describe_plan();
+      report_.bytes_read = report_.plan->bytes_to_read;
       return std::move(report_);
     }
     format::StagedOutput stage(
@@ -72,7 +73,10 @@ class Extraction {
   std::vector<Segment> segments_of(const TensorInfo& tensor, const TensorInfo& base);
   void choose_forecast_dtypes();
   bool choose_exact_dtypes();
+  void refuse_stray_parts() const;
   void choose_sparse_tensors();
+  void assume_all_sparse();
+  std::vector<std::size_t> positions_without_clash() const;
   void report_findings();
   void report_storage();
   VectorMetadata describe(Findings findings) const;
@@ -115,6 +119,7 @@ void Extraction::plan_tensors() {
   for (const TensorInfo& tensor : base_->tensors()) {
     if (tuned_->find(tensor.name) == nullptr) leave_out(tensor, "only in " + base_->name());
   }
+  refuse_stray_parts();
   if (outputs_.empty())
     throw UsageError({tuned_->name() + " - " + base_->name(),
                       {},
@@ -192,20 +197,50 @@ bool Extraction::choose_exact_dtypes() {
   return stands;
 }
 
-// Where it saves room, unless a tensor of the model has the name of a part.
-void Extraction::choose_sparse_tensors() {
+// Whoever opens the vector would miss the tensor that this is a part of.
+void Extraction::refuse_stray_parts() const {
+  for (const OutputTensor& output : outputs_) {
+    const auto whole = sparse_name_of_part(output.info.name);
+    if (!whole) continue;
+    const bool has_whole =
+        std::any_of(outputs_.begin(), outputs_.end(),
+                    [&](const OutputTensor& other) { return other.info.name == *whole; });
+    if (has_whole) continue;
+    throw UsageError({tuned_->name(), output.info.name,
+                      "a tensor named like a part of a sparse one", "another name",
+                      "leave it out with --except, or rename it"});
+  }
+}
+
+// Tensors whose parts would have names of their own, none that a tensor of the model has.
+std::vector<std::size_t> Extraction::positions_without_clash() const {
   std::unordered_set<std::string_view> taken;
   for (const OutputTensor& output : outputs_) taken.insert(output.info.name);
+  std::vector<std::size_t> positions;
   for (std::size_t i = 0; i < outputs_.size(); ++i) {
-    const auto& counts = survey_.tensors[i].block_values;
-    const TensorInfo& info = outputs_[i].info;
-    if (counts.empty() || !is_smaller_sparse(info, total_of(counts))) continue;
-    const SparseParts parts = sparse_parts_of(info, total_of(counts));
+    const SparseParts parts = sparse_parts_of(outputs_[i].info, 0);
     if (taken.count(parts.bitmap.name) + taken.count(parts.values.name) +
             taken.count(parts.offsets.name) ==
         0)
+      positions.push_back(i);
+  }
+  return positions;
+}
+
+// Where it saves room.
+void Extraction::choose_sparse_tensors() {
+  for (const std::size_t i : positions_without_clash()) {
+    const auto& counts = survey_.tensors[i].block_values;
+    if (!counts.empty() && is_smaller_sparse(outputs_[i].info, total_of(counts)))
       sparse_.push_back(i);
   }
+}
+
+// The most that headers can have to say: of sparse tensors, and of as many values as elements.
+void Extraction::assume_all_sparse() {
+  sparse_ = positions_without_clash();
+  survey_.tensors.resize(outputs_.size());
+  for (const std::size_t i : sparse_) survey_.tensors[i].block_values = {outputs_[i].info.elements};
 }
 
 void Extraction::report_findings() {
@@ -232,7 +267,6 @@ void Extraction::report_storage() {
     report_.elements += output.info.elements;
   }
   if (report_.bytes_written == 0) report_.bytes_written = bytes_to_write(outputs_);
-  if (report_.bytes_read == 0) report_.bytes_read = bytes_to_read(outputs_);
 }
 
 VectorMetadata Extraction::describe(Findings findings) const {
@@ -293,7 +327,13 @@ stream::WeightsLayout Extraction::layout(const std::vector<TensorInfo>& tensors)
              : stream::lay_out_shards(tensors, "task_vector", room, options_.max_shard_bytes);
 }
 
-// Of a sparse vector, what a dense one would take: how many elements are zero is not known.
+std::uint64_t header_bytes(const stream::WeightsLayout& layout) {
+  std::uint64_t bytes = layout.index ? layout.index->second.size() : 0;
+  for (const stream::ShardLayout& shard : layout.shards) bytes += shard.first_bytes.size();
+  return bytes;
+}
+
+// Of a sparse vector an upper bound alone: how many elements are zero is not known.
 Plan Extraction::describe_plan() const {
   const stream::WeightsLayout laid_out = layout(stored_tensors());
   const auto& folder = tuned_->checkpoint()->folder();
@@ -306,6 +346,12 @@ Plan Extraction::describe_plan() const {
   context.passes = options_.sparse ? 2 : 1;
   context.may_widen = !options_.dtype;
   context.estimated_header = true;
+  context.may_be_sparse = options_.sparse;
+  if (options_.sparse) {
+    Extraction most = *this;
+    most.assume_all_sparse();
+    context.sparse_header_bytes = header_bytes(most.layout(most.stored_tensors()));
+  }
   return suture::describe(outputs_, context, options_.run);
 }
 

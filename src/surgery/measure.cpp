@@ -47,6 +47,7 @@ class MeasuringPass {
   void collect_tensors();
   void add_tensor(const std::string& name, const TensorInfo& info);
   void prepare_item(Item& item, const TensorMeasures& tensor) const;
+  std::uint64_t bytes_behind(std::size_t item, std::uint64_t first, std::uint64_t count) const;
   std::uint64_t bytes_to_read() const;
   std::size_t bytes_per_element() const;
   void measure_tile(const stream::Tile& tile, Buffers& buffers);
@@ -113,17 +114,22 @@ bool base_is_subtrahend(const std::vector<ActiveTerm>& terms, const TensorInfo* 
   return terms.size() == 1 && terms.front().subtrahend == base;
 }
 
+std::uint64_t MeasuringPass::bytes_behind(std::size_t item, std::uint64_t first,
+                                          std::uint64_t count) const {
+  const auto& terms = items_[item].terms;
+  const auto& bases = items_[item].bases;
+  std::uint64_t bytes = 0;
+  for (std::size_t v = 0; v < terms.size(); ++v) {
+    bytes += TermReader::bytes_behind(terms[v], first, count);
+    if (bases[v] != nullptr && !base_is_subtrahend(terms[v], bases[v]))
+      bytes += vectors_[v].base->bytes_behind(*bases[v], first, count);
+  }
+  return bytes;
+}
+
 std::uint64_t MeasuringPass::bytes_to_read() const {
   std::uint64_t bytes = 0;
-  for (const Item& item : items_) {
-    for (std::size_t v = 0; v < item.terms.size(); ++v) {
-      for (const ActiveTerm& term : item.terms[v]) {
-        bytes += term.minuend->bytes + (term.subtrahend != nullptr ? term.subtrahend->bytes : 0);
-      }
-      if (item.bases[v] != nullptr && !base_is_subtrahend(item.terms[v], item.bases[v]))
-        bytes += item.bases[v]->bytes;
-    }
-  }
+  for (std::size_t i = 0; i < items_.size(); ++i) bytes += bytes_behind(i, 0, tensors_[i].elements);
   return bytes;
 }
 
@@ -156,10 +162,7 @@ std::vector<TensorMeasures> MeasuringPass::run() {
     buffers.values.resize(vectors_.size());
     return [&, buffers = std::move(buffers)](std::size_t job) mutable {
       measure_tile(tiles[job], buffers);
-      std::uint64_t bytes = 0;
-      for (const auto& terms : items_[tiles[job].item].terms)
-        bytes += tiles[job].count * TermReader::bytes_per_element(terms);
-      progress.add(bytes);
+      progress.add(bytes_behind(tiles[job].item, tiles[job].first, tiles[job].count));
     };
   });
   for (const MeasuredVector& measured : vectors_) {

@@ -159,9 +159,13 @@ std::size_t buffer_bytes_per_element(const std::vector<OutputTensor>& outputs) {
   return most;
 }
 
-std::uint64_t bytes_moved(const Segment& segment, std::uint64_t count, Dtype out) {
-  const std::uint64_t origin = segment.origin != nullptr ? width_of(segment.origin->dtype) : 0;
-  return count * (origin + TermReader::bytes_per_element(segment.terms) + width_of(out));
+// Elements are counted from the segment's own beginning.
+std::uint64_t bytes_read(const Segment& segment, std::uint64_t first, std::uint64_t count) {
+  const std::uint64_t begin = segment.first + first;
+  const std::uint64_t origin =
+      segment.origin != nullptr ? segment.origin_source->bytes_behind(*segment.origin, begin, count)
+                                : 0;
+  return origin + TermReader::bytes_behind(segment.terms, begin, count);
 }
 
 }  // namespace
@@ -179,6 +183,7 @@ OutputTensor whole_tensor(TensorInfo info, Segment segment) {
 
 std::vector<Segment> segments_by_row(const Segment& whole, std::int64_t row_elements,
                                      const std::vector<RowRun>& runs) {
+  if (row_elements == 0) return {whole};  // rows of nothing: no element to place
   std::vector<Segment> segments;
   const auto add_rows = [&](std::int64_t first, std::int64_t count) -> Segment& {
     segments.push_back(whole);
@@ -205,8 +210,7 @@ std::uint64_t bytes_to_read(const std::vector<OutputTensor>& outputs) {
   std::uint64_t bytes = 0;
   for (const OutputTensor& output : outputs) {
     for (const Segment& segment : output.segments) {
-      bytes += bytes_moved(segment, segment.count, output.info.dtype) -
-               segment.count * width_of(output.info.dtype);
+      bytes += bytes_read(segment, 0, segment.count);
     }
   }
   return bytes;
@@ -240,12 +244,15 @@ std::vector<kernels::ChangeSums> execute(const std::vector<OutputTensor>& output
                                          stream::WeightsWriter& writer, const RunOptions& options,
                                          std::optional<std::uint64_t> stochastic_seed) {
   const auto places = writer.layout().by_name();
+  stream::ProgressMeter progress(options, "writing",
+                                 bytes_to_read(outputs) + bytes_to_write(outputs));
   std::vector<Work> work;
   std::vector<std::uint64_t> counts;
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     const TensorInfo* place = places.at(outputs[i].info.name);
     if (bytes_of(place->dtype) == 0) {
       copy_whole(outputs[i], *place, writer);
+      progress.add(2 * outputs[i].info.bytes);
       continue;
     }
     for (const Segment& segment : outputs[i].segments) {
@@ -255,14 +262,13 @@ std::vector<kernels::ChangeSums> execute(const std::vector<OutputTensor>& output
   }
   const auto tiles = stream::cut_into_tiles(
       counts, stream::tile_elements_within(options, buffer_bytes_per_element(outputs)));
-  stream::ProgressMeter progress(options, "writing",
-                                 bytes_to_read(outputs) + bytes_to_write(outputs));
   stream::run_jobs(tiles.size(), options, [&] {
     return [&, worker = TileWorker(writer)](std::size_t job) mutable {
       const stream::Tile& tile = tiles[job];
       const Work& item = work[tile.item];
       worker.make(item, tile.first, tile.count);
-      progress.add(bytes_moved(*item.segment, tile.count, item.place->dtype));
+      progress.add(bytes_read(*item.segment, tile.first, tile.count) +
+                   tile.count * width_of(item.place->dtype));
     };
   });
   progress.finish();

@@ -22,15 +22,23 @@ namespace fs = std::filesystem;
 // What a header that holds measured numbers may grow by, beyond its estimate.
 constexpr std::uint64_t kHeaderSlackBytesPerTensor = 32;
 
+// Stands for the weight files where their number is not known yet.
+constexpr const char* kWeightsOfUnknownNumber = "*.safetensors";
+
 PlannedOperand operand_of(const TensorSource& source, const TensorInfo& tensor) {
   PlannedOperand operand;
   operand.model = source.name();
   operand.dtype = tensor.dtype;
   operand.shape = tensor.shape;
-  operand.bytes = tensor.bytes;
+  operand.bytes = source.bytes_behind(tensor, 0, tensor.elements);
   operand.strided = !tensor.strides.empty();
-  if (const Checkpoint* checkpoint = source.checkpoint()) {
-    operand.file = checkpoint->files()[tensor.file].string();
+  const auto file_of = [&](const TensorInfo& stored) {
+    return source.checkpoint()->files()[stored.file].string();
+  };
+  for (const TensorInfo* part : source.parts_in_file(tensor))
+    operand.parts.push_back({part->name, file_of(*part), part->offset, part->bytes});
+  if (source.checkpoint() != nullptr && source.is_in_file(tensor)) {
+    operand.file = file_of(tensor);
     operand.first_byte = tensor.offset;
   }
   return operand;
@@ -68,12 +76,13 @@ void describe_rows(const OutputTensor& output, PlannedTensor& planned) {
   }
 }
 
-PlannedTensor describe(const OutputTensor& output, bool may_widen) {
+PlannedTensor describe(const OutputTensor& output, const PlanContext& context) {
   PlannedTensor planned;
   planned.name = output.info.name;
   planned.making = making_of(output);
   planned.dtype = output.info.dtype;
-  planned.may_become_double = may_widen && output.info.dtype != Dtype::kF64;
+  planned.may_become_double = context.may_widen && output.info.dtype != Dtype::kF64;
+  planned.may_be_sparse = context.may_be_sparse;
   planned.shape = output.info.shape;
   planned.bytes = output.info.bytes;
   const Segment& first = output.segments.front();
@@ -116,10 +125,10 @@ std::vector<PlannedTensor> describe_left_out(const PlanContext& context) {
 // What is read, by the model it is read from, in the order of first use.
 class InputBytes {
  public:
-  void add(const TensorSource& source, const TensorInfo& tensor, std::uint64_t elements) {
-    const std::uint64_t bytes = elements == tensor.elements
-                                    ? tensor.bytes
-                                    : elements * static_cast<std::uint64_t>(bytes_of(tensor.dtype));
+  void add(const TensorSource& source, const TensorInfo& tensor, std::uint64_t first,
+           std::int64_t shift, std::uint64_t count) {
+    const std::uint64_t bytes =
+        source.bytes_behind(tensor, first + static_cast<std::uint64_t>(shift), count);
     const Checkpoint* checkpoint = source.checkpoint();
     const std::string key = checkpoint != nullptr ? checkpoint->location() : source.name();
     const auto [place, is_new] = places_.emplace(key, inputs_.size());
@@ -129,11 +138,12 @@ class InputBytes {
 
   void add(const OutputTensor& output) {
     for (const Segment& segment : output.segments) {
-      if (segment.origin != nullptr) add(*segment.origin_source, *segment.origin, segment.count);
+      const std::uint64_t first = segment.first, count = segment.count;
+      if (segment.origin != nullptr) add(*segment.origin_source, *segment.origin, first, 0, count);
       for (const ActiveTerm& term : segment.terms) {
-        add(*term.minuend_source, *term.minuend, segment.count);
+        add(*term.minuend_source, *term.minuend, first, term.minuend_shift, count);
         if (term.subtrahend != nullptr)
-          add(*term.subtrahend_source, *term.subtrahend, segment.count);
+          add(*term.subtrahend_source, *term.subtrahend, first, term.subtrahend_shift, count);
       }
     }
   }
@@ -156,15 +166,31 @@ void describe_inputs(const std::vector<OutputTensor>& outputs, const PlanContext
   }
 }
 
-void describe_files(const PlanContext& context, Plan& plan) {
+// The shards and their index. What may be sparse may also take fewer shards than its dense layout.
+void describe_weight_files(const PlanContext& context, Plan& plan) {
   const stream::WeightsLayout& layout = *context.layout;
   const std::string single = fs::path(context.output_path).filename().string();
   for (const stream::ShardLayout& shard : layout.shards) {
     plan.files.push_back(
         {is_single_file(context.output_path) ? single : shard.file_name, shard.file_bytes});
+    plan.bytes_to_write_at_most += shard.file_bytes;
   }
-  if (layout.index) plan.files.push_back({layout.index->first, layout.index->second.size()});
+  if (layout.index) {
+    plan.files.push_back({layout.index->first, layout.index->second.size()});
+    plan.bytes_to_write_at_most += layout.index->second.size();
+  }
+  if (!context.may_be_sparse) return;
+  plan.bytes_to_write_at_most += context.sparse_header_bytes;
+  plan.files.resize(1);
+  plan.files.front().bytes = 0;
+  plan.files.front().is_known = false;
+  if (layout.index) plan.files.front().name = kWeightsOfUnknownNumber;
+}
+
+void describe_files(const PlanContext& context, Plan& plan) {
+  describe_weight_files(context, plan);
   plan.files.insert(plan.files.end(), context.side_files.begin(), context.side_files.end());
+  for (const Plan::File& file : context.side_files) plan.bytes_to_write_at_most += file.bytes;
   for (const Plan::File& file : plan.files) plan.bytes_to_write += file.bytes;
 }
 
@@ -183,11 +209,12 @@ Plan describe(const std::vector<OutputTensor>& outputs, const PlanContext& conte
   describe_inputs(outputs, context, plan);
   describe_files(context, plan);
   const auto places = context.layout->by_name();
-  plan.bytes_to_write_at_most = plan.bytes_to_write;
   for (const OutputTensor& output : outputs) {
-    plan.tensors.push_back(describe(output, context.may_widen));
+    plan.tensors.push_back(describe(output, context));
     PlannedTensor& tensor = plan.tensors.back();
-    tensor.output_file = plan.files[places.at(tensor.name)->file].name;
+    const std::size_t shard = context.may_be_sparse ? 0 : places.at(tensor.name)->file;
+    tensor.output_file = plan.files[shard].name;
+    plan.sizes_are_forecast = plan.sizes_are_forecast || tensor.may_become_double;
     if (tensor.may_become_double)
       plan.bytes_to_write_at_most += output.info.elements * sizeof(double) - tensor.bytes;
     if (context.estimated_header) plan.bytes_to_write_at_most += kHeaderSlackBytesPerTensor;
@@ -209,6 +236,10 @@ std::vector<Plan::File> sizes_of(const fs::path& folder, const std::vector<fs::p
     files.push_back({name.string(), error ? 0 : bytes});
   }
   return files;
+}
+
+bool Plan::knows_bytes_to_write() const {
+  return std::all_of(files.begin(), files.end(), [](const File& file) { return file.is_known; });
 }
 
 std::size_t Plan::count(Making making) const {

@@ -24,6 +24,9 @@ struct PlanContext {
   std::uint64_t passes = 1;           ///< How often the inputs are read.
   bool may_widen = false;             ///< Float32 outputs become float64 where the data needs it.
   bool estimated_header = false;      ///< The header will hold numbers that are yet to be measured.
+  bool may_be_sparse = false;         ///< Tensors are stored sparse where that is smaller.
+  /// What the headers may grow by if every tensor is stored sparse.
+  std::uint64_t sparse_header_bytes = 0;
 };
 
 /// The plan as a user may see it. Reads nothing but the free space at the output. Throws nothing of

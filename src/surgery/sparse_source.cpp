@@ -16,6 +16,7 @@ namespace {
 struct Stored {
   const TensorInfo* bitmap = nullptr;
   const TensorInfo* values = nullptr;
+  const TensorInfo* table = nullptr;
   std::vector<std::uint64_t> offsets;
 };
 
@@ -32,6 +33,21 @@ std::uint64_t elements_of(const std::vector<std::int64_t>& shape, const std::str
     }
   }
   return elements;
+}
+
+// A vector whose list of sparse tensors was lost or cut would pass as one of bitmaps. A model may
+// have a tensor of such a name; then the tensor that it would be a part of is there, too.
+void refuse_stray_parts(const Checkpoint& checkpoint,
+                        const std::map<std::string, SparseTensor>& sparse) {
+  for (const TensorInfo& tensor : checkpoint.tensors()) {
+    const auto whole = sparse_name_of_part(tensor.name);
+    if (!whole || sparse.count(std::string(*whole)) > 0 || checkpoint.find(*whole) != nullptr)
+      continue;
+    throw FormatError({checkpoint.location(), tensor.name,
+                       "a part of a sparse tensor that the vector's metadata does not list",
+                       "an entry for " + printable(std::string(*whole)),
+                       "the metadata is damaged; extract the vector again"});
+  }
 }
 
 class SparseSource final : public TensorSource {
@@ -61,6 +77,13 @@ class SparseSource final : public TensorSource {
   bool is_in_file(const TensorInfo& tensor) const override {
     return stored_.count(tensor.name) == 0;
   }
+  std::vector<const TensorInfo*> parts_in_file(const TensorInfo& tensor) const override {
+    const auto stored = stored_.find(tensor.name);
+    if (stored == stored_.end()) return {};
+    return {stored->second.bitmap, stored->second.values, stored->second.table};
+  }
+  std::uint64_t bytes_behind(const TensorInfo& tensor, std::uint64_t first,
+                             std::uint64_t count) const override;
 
  private:
   void add_sparse(const std::string& name, const SparseTensor& tensor);
@@ -95,7 +118,8 @@ void SparseSource::add_sparse(const std::string& name, const SparseTensor& tenso
   Stored stored;
   stored.bitmap = &take_part(dense, parts.bitmap);
   stored.values = &take_part(dense, parts.values);
-  stored.offsets = read_offsets(dense, take_part(dense, parts.offsets), stored.values->elements);
+  stored.table = &take_part(dense, parts.offsets);
+  stored.offsets = read_offsets(dense, *stored.table, stored.values->elements);
   stored_.emplace(name, std::move(stored));
   tensors_.push_back(std::move(dense));
 }
@@ -134,6 +158,29 @@ std::vector<std::uint64_t> SparseSource::read_offsets(const TensorInfo& dense,
     }
   }
   return offsets;
+}
+
+// Of the elements before `end`. Of a block that is cut, an even share.
+std::uint64_t bytes_before(const TensorInfo& tensor, const Stored& stored, std::uint64_t end) {
+  const auto width = static_cast<std::uint64_t>(bytes_of(tensor.dtype));
+  const auto before_block = [&](std::uint64_t block) {
+    return std::min<std::uint64_t>(block * (kSparseBlock / 8), stored.bitmap->bytes) +
+           stored.offsets[block] * width + block * sizeof(std::uint64_t);
+  };
+  const std::uint64_t block = end / kSparseBlock, bytes = before_block(block);
+  const std::uint64_t rest = end % kSparseBlock;
+  if (rest == 0) return bytes;
+  const std::uint64_t in_block =
+      std::min<std::uint64_t>(kSparseBlock, tensor.elements - block * kSparseBlock);
+  return bytes + (before_block(block + 1) - bytes) * rest / in_block;
+}
+
+std::uint64_t SparseSource::bytes_behind(const TensorInfo& tensor, std::uint64_t first,
+                                         std::uint64_t count) const {
+  const auto stored = stored_.find(tensor.name);
+  if (stored == stored_.end()) return TensorSource::bytes_behind(tensor, first, count);
+  return bytes_before(tensor, stored->second, first + count) -
+         bytes_before(tensor, stored->second, first);
 }
 
 void SparseSource::read(const TensorInfo& tensor, std::uint64_t begin, std::size_t bytes,
@@ -191,6 +238,7 @@ void SparseSource::read_block(const TensorInfo& tensor, const Stored& stored, st
 SourcePtr open_source(const Checkpoint& checkpoint) {
   if (is_vector(checkpoint)) {
     const VectorMetadata metadata = require_vector(checkpoint);
+    refuse_stray_parts(checkpoint, metadata.sparse);
     if (!metadata.sparse.empty())
       return std::make_shared<SparseSource>(checkpoint, metadata.sparse);
   }

@@ -10,7 +10,8 @@ namespace suture {
 ///
 /// Throws FormatError, naming file and tensor, when the parts of a sparse tensor are missing, have
 /// another dtype or length than its shape demands, or its table is not monotone or does not end
-/// with the values there are. `read` throws it when a bitmap and the table disagree.
+/// with the values there are, or when there are parts of a tensor that the vector's metadata does
+/// not list as sparse. `read` throws it when a bitmap and the table disagree.
 SourcePtr open_source(const Checkpoint& checkpoint);
 
 }  // namespace suture

@@ -7,10 +7,13 @@
 namespace suture {
 namespace {
 
-TensorInfo part_of(const TensorInfo& dense, const char* suffix, Dtype dtype,
+constexpr std::string_view kBitmapSuffix = ".suture_bitmap", kValuesSuffix = ".suture_values",
+                           kOffsetsSuffix = ".suture_offsets";
+
+TensorInfo part_of(const TensorInfo& dense, std::string_view suffix, Dtype dtype,
                    std::uint64_t elements) {
   TensorInfo part;
-  part.name = dense.name + suffix;
+  part.name = dense.name + std::string(suffix);
   part.dtype = dtype;
   part.shape = {static_cast<std::int64_t>(elements)};
   part.elements = elements;
@@ -51,9 +54,16 @@ bool is_set(const std::uint8_t* bitmap, std::size_t bit) {
 
 SparseParts sparse_parts_of(const TensorInfo& dense, std::uint64_t values) {
   const std::uint64_t bitmap_bytes = dense.elements / 8 + (dense.elements % 8 != 0 ? 1 : 0);
-  return {part_of(dense, ".suture_bitmap", Dtype::kU8, bitmap_bytes),
-          part_of(dense, ".suture_values", dense.dtype, values),
-          part_of(dense, ".suture_offsets", Dtype::kI64, blocks_of(dense.elements))};
+  return {part_of(dense, kBitmapSuffix, Dtype::kU8, bitmap_bytes),
+          part_of(dense, kValuesSuffix, dense.dtype, values),
+          part_of(dense, kOffsetsSuffix, Dtype::kI64, blocks_of(dense.elements))};
+}
+
+std::optional<std::string_view> sparse_name_of_part(std::string_view name) {
+  for (const std::string_view suffix : {kBitmapSuffix, kValuesSuffix, kOffsetsSuffix}) {
+    if (name.ends_with(suffix)) return name.substr(0, name.size() - suffix.size());
+  }
+  return std::nullopt;
 }
 
 bool is_smaller_sparse(const TensorInfo& dense, std::uint64_t values) {

@@ -2,7 +2,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "suture/tensor_info.h"
@@ -27,6 +29,9 @@ struct SparseParts {
 
 /// Names, dtypes, shapes and sizes of the parts of `dense` with that many values.
 SparseParts sparse_parts_of(const TensorInfo& dense, std::uint64_t values);
+
+/// What comes before the suffix in the name of a part; nothing for other names.
+std::optional<std::string_view> sparse_name_of_part(std::string_view name);
 
 /// True when the parts take fewer bytes than the dense tensor.
 bool is_smaller_sparse(const TensorInfo& dense, std::uint64_t values);

@@ -12,6 +12,19 @@ std::size_t TermReader::bytes_per_element(const std::vector<ActiveTerm>& terms) 
   return bytes;
 }
 
+std::uint64_t TermReader::bytes_behind(std::span<const ActiveTerm> terms, std::uint64_t first,
+                                       std::uint64_t count) {
+  std::uint64_t bytes = 0;
+  for (const ActiveTerm& term : terms) {
+    bytes += term.minuend_source->bytes_behind(
+        *term.minuend, first + static_cast<std::uint64_t>(term.minuend_shift), count);
+    if (term.subtrahend == nullptr) continue;
+    bytes += term.subtrahend_source->bytes_behind(
+        *term.subtrahend, first + static_cast<std::uint64_t>(term.subtrahend_shift), count);
+  }
+  return bytes;
+}
+
 std::span<const kernels::TermTile> TermReader::read(std::span<const ActiveTerm> terms,
                                                     std::uint64_t first, std::size_t count) {
   tiles_.clear();

@@ -15,6 +15,10 @@ class TermReader {
   /// Buffers a reader needs per element of a tile, for `terms` with one or two operands each.
   static std::size_t bytes_per_element(const std::vector<ActiveTerm>& terms);
 
+  /// Bytes that `read` takes from the sources.
+  static std::uint64_t bytes_behind(std::span<const ActiveTerm> terms, std::uint64_t first,
+                                    std::uint64_t count);
+
   /// Reads elements [first, first + count) of every operand. The result is valid until the next
   /// call.
   std::span<const kernels::TermTile> read(std::span<const ActiveTerm> terms, std::uint64_t first,

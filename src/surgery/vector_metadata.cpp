@@ -1,5 +1,6 @@
 #include "surgery/vector_metadata.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "suture/error.h"
@@ -25,12 +26,14 @@ Donor donor_from(const Json& json) {
 }
 
 void require_known_version(const Json& root, const std::string& file) {
-  const int version = root.at("format_version").get<int>();
-  if (version == kDenseVersion || version == kSparseVersion) return;
+  const Json& version = root.at("format_version");
+  const int number = version.get<int>();
+  const bool is_known = number == kDenseVersion || number == kSparseVersion;
+  if (version.is_number_integer() && is_known) return;
   throw FormatError(
       {file,
        {},
-       "a vector of format " + std::to_string(version),
+       "a vector of format " + printable(version.dump()),
        "format " + std::to_string(kDenseVersion) + " or " + std::to_string(kSparseVersion),
        "use a newer Suture, or extract it again"});
 }
@@ -46,7 +49,16 @@ SparseTensor sparse_tensor_from(const std::string& name, const Json& json,
     throw FormatError({file, name, "a sparse tensor of dtype " + json.at("dtype").dump(),
                        "BF16, F16, F32 or F64", "extract the vector again"});
   }
-  return {*dtype, json.at("shape").get<std::vector<std::int64_t>>()};
+  const Json& shape = json.at("shape");
+  // A conversion would take 300.7 for 300, and true for 1.
+  const bool is_whole = std::all_of(shape.begin(), shape.end(), [](const Json& dimension) {
+    return dimension.is_number_integer();
+  });
+  if (!shape.is_array() || !is_whole) {
+    throw FormatError({file, name, "a sparse tensor of shape " + printable(shape.dump()),
+                       "an array of whole numbers", "extract the vector again"});
+  }
+  return {*dtype, shape.get<std::vector<std::int64_t>>()};
 }
 
 }  // namespace

@@ -1,10 +1,14 @@
 // `--dry-run` and `--explain`, run as their users run them.
 
+#include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+
+#include "suture/checkpoint.h"
 
 #include "support/model_family.h"
 #include "support/thrown.h"
@@ -100,6 +104,111 @@ TEST_F(DryRun, RefusesToExplainWhatIsNotThere) {
   EXPECT_TRUE(refuses(extract({"--explain", "\x1B[2J"}), "no tensor is called"));
   EXPECT_TRUE(refuses({"inject", "target", "tuned - base", "-o", "new", "--explain", kNorm},
                       "add --dry-run"));
+}
+
+// A vector of one changed tensor, dense and sparse, in a model of which the rest stays.
+class SparseDryRun : public DryRun {
+ protected:
+  SparseDryRun() {
+    StateDict near = base_.clone();
+    near.at(kUp)[2][3] += 1;
+    test::write_model(dir_ / "near", model_, near);
+    make({"extract", "near", "base", "-o", "dense.safetensors", "-q"});
+    make({"extract", "near", "base", "-o", "sparse.safetensors", "--sparse", "-q"});
+  }
+
+  nlohmann::json json_of(std::vector<std::string> arguments) const {
+    arguments.insert(arguments.end(), {"--json", "-"});
+    const Outcome outcome = run(arguments);
+    EXPECT_TRUE(ended_with(outcome, 0));
+    return nlohmann::json::parse(outcome.out);
+  }
+
+  // The same command dry and real, as JSON.
+  std::pair<nlohmann::json, nlohmann::json> dry_and_real(std::vector<std::string> arguments) const {
+    nlohmann::json real = json_of(arguments);
+    arguments.insert(arguments.end(), {"--force", "--dry-run"});
+    return {json_of(arguments), std::move(real)};
+  }
+
+  static constexpr const char* kUp = "model.layers.1.mlp.up_proj.weight";
+};
+
+TEST_F(SparseDryRun, BytesReadAreThoseOfTheRealRun) {
+  std::uint64_t read[2] = {};
+  for (const std::string vector : {"dense", "sparse"}) {
+    const auto [dry, real] =
+        dry_and_real({"inject", "target", vector + ".safetensors", "-o", "out-" + vector});
+    EXPECT_EQ(dry.at("plan").at("bytes_to_read"), real.at("bytes_read"));
+    EXPECT_EQ(dry.at("bytes_read"), real.at("bytes_read"));
+    read[vector == "sparse"] = real.at("bytes_read");
+    const std::uint64_t target = Checkpoint::open((dir_ / "target").string()).total_bytes();
+    const std::uint64_t stored =
+        Checkpoint::open((dir_ / (vector + ".safetensors")).string()).total_bytes();
+    EXPECT_EQ(read[vector == "sparse"], target + stored) << vector;
+  }
+  EXPECT_LT(read[1], read[0]);
+}
+
+TEST_F(SparseDryRun, ExplainsTheParts) {
+  const auto explain = [&](std::vector<std::string> more) {
+    std::vector<std::string> arguments{"inject", "target",    "sparse.safetensors", "-o",
+                                       "new",    "--dry-run", "--explain",          kUp};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run(arguments).out;
+  };
+  EXPECT_TRUE(holds(explain({}), std::string(kUp) + ".suture_bitmap: sparse.safetensors, bytes "));
+  const auto plan = nlohmann::json::parse(explain({"--json", "-"})).at("plan");
+  const auto operand = plan.at("tensors").at(0).at("terms").at(0).at("minuend");
+  EXPECT_FALSE(operand.contains("file"));
+  const Checkpoint stored = Checkpoint::open((dir_ / "sparse.safetensors").string());
+  std::uint64_t bytes = 0;
+  ASSERT_EQ(operand.at("parts").size(), 3u);
+  for (const auto& part : operand.at("parts")) {
+    const TensorInfo* tensor = stored.find(part.at("name").get<std::string>());
+    ASSERT_NE(tensor, nullptr) << part;
+    EXPECT_EQ(part.at("first_byte"), tensor->offset);
+    EXPECT_EQ(part.at("bytes"), tensor->bytes);
+    bytes += tensor->bytes;
+  }
+  EXPECT_EQ(operand.at("bytes"), bytes);
+}
+
+TEST_F(SparseDryRun, OfAnExtractionTellsFactsBoundsAndForecastsApart) {
+  for (const std::string kind : {"dense", "sparse"}) {
+    std::vector<std::string> arguments{"extract", "near", "base", "-o", kind + "2.safetensors"};
+    if (kind == "sparse") arguments.push_back("--sparse");
+    const auto [dry, real] = dry_and_real(arguments);
+    EXPECT_EQ(dry.at("plan").at("bytes_to_read"), real.at("bytes_read")) << kind;
+    EXPECT_EQ(dry.at("bytes_read"), real.at("bytes_read")) << kind;
+    for (const char* key : {"norm", "base_norm", "changed_elements", "inexact_elements",
+                            "widened_tensors", "sparse_tensors", "bytes_written"}) {
+      EXPECT_TRUE(dry.at(key).is_null()) << key;
+      EXPECT_FALSE(real.at(key).is_null()) << key;
+    }
+    EXPECT_EQ(dry.at("dtypes_are_forecast"), true);
+    EXPECT_FALSE(real.contains("dtypes_are_forecast"));
+    const auto& plan = dry.at("plan");
+    EXPECT_EQ(plan.at("sizes_are_forecast"), true);
+    EXPECT_EQ(plan.at("bytes_to_write").is_null(), kind == "sparse");
+    EXPECT_EQ(plan.at("files").at(0).at("bytes").is_null(), kind == "sparse");
+    EXPECT_EQ(plan.at("tensors").at(0).at("bytes").is_null(), kind == "sparse");
+    EXPECT_EQ(plan.at("tensors").at(0).at("dtype_is_forecast"), true);
+    EXPECT_GE(plan.at("bytes_to_write_at_most"),
+              std::filesystem::file_size(dir_ / (kind + "2.safetensors")));
+  }
+  const Outcome shown =
+      run({"extract", "near", "base", "-o", "new.safetensors", "--sparse", "--dry-run"});
+  EXPECT_TRUE(holds(shown.out, "known after the first pass"));
+  EXPECT_TRUE(holds(shown.out, "at most"));
+  EXPECT_TRUE(holds(shown.err, "tensors, at most "));
+  EXPECT_TRUE(holds(shown.err, "by a sample, likely stored as"));
+}
+
+TEST_F(SparseDryRun, AGivenDtypeIsNoForecast) {
+  const auto dry = json_of({"extract", "near", "base", "-o", "new", "--dtype", "f32", "--dry-run"});
+  EXPECT_EQ(dry.at("dtypes_are_forecast"), false);
+  EXPECT_EQ(dry.at("plan").at("sizes_are_forecast"), false);
 }
 
 }  // namespace

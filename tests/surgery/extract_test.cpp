@@ -566,6 +566,27 @@ TEST_F(Extract, SparseKeepsOffTheNamesOfTheModel) {
   EXPECT_EQ(TaskVector::open(path("v.safetensors")).names().size(), base_.size());
 }
 
+TEST_F(Extract, RefusesATensorThatWouldPassForAPart) {
+  set_in_all("other.suture_values", at::ones({4}));
+  write_all();
+  EXPECT_TRUE(holds(thrown_by<UsageError>([&] { run("v.safetensors"); }), "other.suture_values"));
+}
+
+TEST_F(Extract, EmptyTensorsHaveOnePlaceInDenseAndSparseVectors) {
+  for (const char* name : {"model.e3", "model.e1", "model.e2", "a.empty", "z.empty"})
+    set_in_all(name, at::empty({0, 4}, at::kBFloat16));
+  set_in_all("model.e0", at::empty({0}, at::kFloat));
+  tuned_ = base_.clone();
+  tuned_.at("model.norm.weight")[0] += 1;
+  write_all();
+  ExtractOptions options;
+  run("dense.safetensors", options);
+  options.sparse = true;
+  EXPECT_GE(run("sparse.safetensors", options).sparse_tensors, 1u);
+  EXPECT_EQ(TaskVector::open(path("dense.safetensors")).names(),
+            TaskVector::open(path("sparse.safetensors")).names());
+}
+
 TEST_F(Extract, GivesTheSameBytesForAnyThreadsMemoryAndSharding) {
   test::TinyModel model;
   model.hidden = 64;

@@ -2,6 +2,7 @@
 
 #include "surgery/sparse_source.h"
 
+#include <algorithm>
 #include <cstring>
 #include <functional>
 #include <string>
@@ -37,6 +38,7 @@ struct Parts {
   std::vector<std::int64_t> shape{kElements};
   std::string dtype = "F32";
   bool has_bitmap = true, has_values = true, has_offsets = true, has_dense = false;
+  std::string stray;  // another tensor's name
 };
 
 std::vector<float> dense_values() {
@@ -62,6 +64,14 @@ std::int64_t size_in(const std::string& bytes, Dtype dtype) {
   return static_cast<std::int64_t>(bytes.size()) / bytes_of(dtype);
 }
 
+// As it stands in a JSON string.
+std::string escaped(const std::string& text) {
+  std::string result;
+  for (const char c : text)
+    result += c == '"' || c == '\\' ? std::string("\\") + c : std::string(1, c);
+  return result;
+}
+
 void write(const Parts& parts, const std::filesystem::path& path) {
   VectorMetadata metadata;
   metadata.formula = "tuned - base";
@@ -70,10 +80,8 @@ void write(const Parts& parts, const std::filesystem::path& path) {
   std::string offsets(parts.offsets.size() * 8, '\0');
   std::memcpy(offsets.data(), parts.offsets.data(), offsets.size());
   SafetensorsBuilder builder;
-  std::string text = encode(metadata), escaped;
-  for (const char c : text)
-    escaped += c == '"' || c == '\\' ? std::string("\\") + c : std::string(1, c);
-  builder.metadata("suture", escaped);
+  builder.metadata("suture", escaped(encode(metadata)));
+  if (!parts.stray.empty()) builder.add(parts.stray, {1, 2});
   if (parts.has_dense) builder.add("w", std::vector<float>(4));
   if (parts.has_offsets) {
     builder.add("w.suture_offsets", parts.offsets_dtype, {size_in(offsets, parts.offsets_dtype)},
@@ -209,6 +217,66 @@ TEST(SparseSource, RefusesBitsThatTheTableDoesNotExpect) {
                       p.values += p.values.substr(0, 4);
                     }),
                     "block 1"));
+}
+
+// The metadata of a vector of which nothing is listed as sparse, as text.
+std::string metadata_without_list() {
+  VectorMetadata metadata;
+  metadata.formula = "tuned - base";
+  return encode(metadata);
+}
+
+TEST(SparseSource, RefusesPartsThatNobodyLists) {
+  const auto refusal_of = [](const std::string& name, const std::string& metadata) {
+    const TempDir dir;
+    SafetensorsBuilder()
+        .metadata("suture", escaped(metadata))
+        .add("x", {1, 2, 3})
+        .add(name, {1, 2, 3})
+        .write(dir / "v.safetensors");
+    const std::string said = thrown_by<FormatError>(
+        [&] { open_source(Checkpoint::open((dir / "v.safetensors").string())); });
+    EXPECT_TRUE(test::is_one_plain_line(said));
+    EXPECT_TRUE(holds(said, name));
+    return said;
+  };
+  for (const char* part : {"w.suture_bitmap", "w.suture_values", "w.suture_offsets"})
+    EXPECT_TRUE(holds(refusal_of(part, metadata_without_list()), "an entry for w"));
+  // A sparse vector, too, in which another tensor is listed.
+  const TempDir dir;
+  Parts parts = good_parts();
+  parts.stray = "y.suture_values";
+  EXPECT_TRUE(holds(thrown_by<FormatError>([&] { open(dir, parts); }), "an entry for y"));
+}
+
+TEST(SparseSource, TakesATensorOfThatNameBesideTheOneItWouldBeAPartOf) {
+  const TempDir dir;
+  SafetensorsBuilder()
+      .metadata("suture", escaped(metadata_without_list()))
+      .add("x", {1, 2, 3})
+      .add("x.suture_values", {1, 2, 3})
+      .write(dir / "v.safetensors");
+  const SourcePtr source = open_source(Checkpoint::open((dir / "v.safetensors").string()));
+  EXPECT_NE(source->find("x.suture_values"), nullptr);
+}
+
+TEST(SparseSource, CountsTheBytesOfTheParts) {
+  const TempDir dir;
+  const Parts parts = good_parts();
+  const SourcePtr source = open(dir, parts);
+  const TensorInfo& tensor = *source->find("w");
+  const std::uint64_t all = parts.bitmap.size() + parts.values.size() + 2 * 8;
+  EXPECT_EQ(source->bytes_behind(tensor, 0, kElements), all);
+  EXPECT_EQ(source->bytes_behind(tensor, 0, kSparseBlock),
+            kSparseBlock / 8 + static_cast<std::uint64_t>(parts.offsets[1]) * 4 + 8);
+  std::uint64_t added = 0;
+  for (std::uint64_t first = 0; first < kElements; first += 999) {
+    added += source->bytes_behind(tensor, first, std::min<std::uint64_t>(999, kElements - first));
+  }
+  EXPECT_EQ(added, all);
+  EXPECT_EQ(source->bytes_behind(*source->find("x"), 1, 2), 8u);
+  EXPECT_EQ(source->parts_in_file(tensor).size(), 3u);
+  EXPECT_TRUE(source->parts_in_file(*source->find("x")).empty());
 }
 
 TEST(SparseSource, OfADenseVectorIsTheCheckpoint) {

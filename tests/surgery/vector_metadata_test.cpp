@@ -50,6 +50,18 @@ TEST(VectorMetadata, ReadsBackFromItsText) {
   EXPECT_EQ(read.sparse.at("s").shape, (std::vector<std::int64_t>{2, 3}));
 }
 
+TEST(VectorMetadata, RefusesShapesAndVersionsThatAreNoWholeNumbers) {
+  const auto refusal_of = [](const char* key, const format::Json& value) {
+    format::Json json = format::Json::parse(encode(full()));
+    (std::string(key) == "shape" ? json["sparse"]["s"]["shape"] : json[key]) = value;
+    return test::thrown_by<FormatError>([&] { decode_vector_metadata(json.dump(), "f"); });
+  };
+  for (const char* shape : {"[300.0,500]", "[2,true]", "[null]", "{\"a\":1}", "3", "[[2,3]]"})
+    EXPECT_TRUE(test::holds(refusal_of("shape", format::Json::parse(shape)), "whole numbers"));
+  EXPECT_TRUE(test::holds(refusal_of("format_version", 2.0), "format 2.0"));
+  EXPECT_TRUE(test::holds(refusal_of("format_version", 2.5), "format 2.5"));
+}
+
 TEST(VectorMetadata, RefusesTextWithAnyPartMissingOrOfAnotherKind) {
   const format::Json whole = format::Json::parse(encode(full()));
   for (const auto& [key, value] : whole.items()) {
