@@ -51,7 +51,5 @@ PairStatistics measure_pair(const double* first, const double* second, std::size
 /// Sum of squares of up to one tile: the part of `measure_values` that a base model needs. Stored
 /// elements give the same as their floats or doubles.
 double sum_of_squares(StoredTile values, std::size_t count);
-double sum_of_squares(const float* values, std::size_t count);
-double sum_of_squares(const double* values, std::size_t count);
 
 }  // namespace suture::kernels

@@ -1,13 +1,8 @@
 #include "format/staged_output.h"
 
 #include <csignal>
-#include <cstdint>
-#include <functional>
 #include <string>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <thread>
 #include <unistd.h>
 #include <vector>
 
@@ -15,6 +10,7 @@
 
 #include "suture/error.h"
 
+#include "support/in_child.h"
 #include "support/temp_dir.h"
 #include "support/thrown.h"
 
@@ -23,6 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using test::holds;
+using test::in_child;
 using test::read_file;
 using test::TempDir;
 using test::thrown_by;
@@ -48,22 +45,6 @@ mode_t mode_of(const fs::path& path) {
 
 std::string refusal(const fs::path& destination, OutputKind kind, Existing existing) {
   return thrown_by<UsageError>([&] { StagedOutput(destination, kind, existing); });
-}
-
-// Runs `body` in a child process and returns what it returns, or -1 when it is killed.
-int in_child(const std::function<int()>& body) {
-  const pid_t child = ::fork();
-  if (child == 0) {
-    int code = 99;
-    try {
-      code = body();
-    } catch (...) {
-    }
-    ::_exit(code);
-  }
-  int status = 0;
-  EXPECT_EQ(::waitpid(child, &status, 0), child);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 // --- Appearing whole or not at all
@@ -390,156 +371,6 @@ TEST(StagedOutputLock, DoesNotFollowALinkInTheStagesPlace) {
                         [&] { StagedOutput(dir / "out", OutputKind::kFolder, Existing::kRefuse); }),
                     "cannot be opened"));
   EXPECT_EQ(listing(dir / "precious"), "file ");
-}
-
-// --- Output files
-// ----------------------------------------------------------------------------------------
-
-TEST(OutputFile, IsWrittenInAnyOrder) {
-  const TempDir dir;
-  OutputFile file(dir / "f", 10);
-  EXPECT_EQ(fs::file_size(dir / "f"), 10u);
-  file.write(5, "56789", 5);
-  file.write(0, "01234", 5);
-  file.finish();
-  EXPECT_EQ(read_file(dir / "f"), "0123456789");
-}
-
-TEST(OutputFile, IsWrittenFromManyThreads) {
-  const TempDir dir;
-  OutputFile file(dir / "f", 400'000);
-  std::vector<std::thread> threads;
-  for (std::size_t i = 0; i < 4; ++i) {
-    threads.emplace_back([&file, i] {
-      const std::string block(100, static_cast<char>('a' + i));
-      for (std::size_t k = 0; k < 1000; ++k) file.write((k * 4 + i) * 100, block.data(), 100);
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
-  file.finish();
-  std::string expected;
-  for (int k = 0; k < 1000; ++k) {
-    for (const char c : {'a', 'b', 'c', 'd'}) expected += std::string(100, c);
-  }
-  EXPECT_EQ(read_file(dir / "f"), expected);
-}
-
-TEST(OutputFile, MayBeEmpty) {
-  const TempDir dir;
-  write_small_file(dir / "f", "");
-  EXPECT_EQ(fs::file_size(dir / "f"), 0u);
-}
-
-TEST(OutputFile, RefusesAFileThatExists) {
-  const TempDir dir;
-  write_file(dir / "f", "old");
-  fs::create_symlink("gone", dir / "link");
-  for (const char* name : {"f", "link"}) {
-    EXPECT_TRUE(holds(thrown_by<IoError>([&] { OutputFile(dir / name, 1); }), "cannot be created"));
-  }
-  EXPECT_EQ(read_file(dir / "f"), "old");
-  EXPECT_EQ(listing(dir.path()), "f link ");
-}
-
-TEST(OutputFile, CopiesFromAnother) {
-  const TempDir dir;
-  std::string content;
-  for (int i = 0; i < 3'000'000; ++i) content += static_cast<char>(i * 7 % 253);
-  write_file(dir / "source", content);
-  const File source = File::open(dir / "source");
-  OutputFile file(dir / "f", content.size());
-  file.write(0, "XY", 2);
-  file.copy_from(source, 1001, 2, content.size() - 1001);
-  file.copy_from(source, 0, content.size() - 999, 999);
-  file.finish();
-  EXPECT_EQ(read_file(dir / "f"), "XY" + content.substr(1001) + content.substr(0, 999));
-}
-
-TEST(OutputFile, TellsThatTheSourceOfACopyShrank) {
-  const TempDir dir;
-  write_file(dir / "source", std::string(10'000, 's'));
-  const File source = File::open(dir / "source");
-  fs::resize_file(dir / "source", 100);
-  OutputFile file(dir / "f", 10'000);
-  EXPECT_TRUE(holds(thrown_by<IoError>([&] { file.copy_from(source, 0, 0, 10'000); }),
-                    "shorter than when it was opened"));
-}
-
-// Between file systems of different kinds the kernel does not copy, so this goes through memory.
-TEST(OutputFile, CopiesWhereTheKernelCannot) {
-  if (!fs::exists("/dev/shm")) GTEST_SKIP() << "no second file system";
-  const TempDir dir;
-  const std::string pattern = "/dev/shm/suture-test-" + std::to_string(::getpid());
-  const std::string content(2'500'000, 'c');
-  write_file(pattern, content);
-  {
-    const File source = File::open(pattern);
-    OutputFile file(dir / "f", content.size());
-    file.copy_from(source, 0, 0, content.size());
-    file.finish();
-  }
-  fs::remove(pattern);
-  EXPECT_EQ(read_file(dir / "f"), content);
-}
-
-// In a child, because the limit cannot be lifted again. The limit acts as a full disk does.
-int with_file_limit(std::uint64_t bytes, const std::function<void()>& body) {
-  return in_child([&] {
-    ::signal(SIGXFSZ, SIG_IGN);
-    const rlimit limit{bytes, bytes};
-    if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) return 98;
-    try {
-      body();
-    } catch (const IoError& error) {
-      return std::string(error.what()).find("free space or write elsewhere") != std::string::npos
-                 ? 7
-                 : 8;
-    }
-    return 0;
-  });
-}
-
-TEST(FullDisk, IsToldBeforeTheFirstWrite) {
-  const TempDir dir;
-  EXPECT_EQ(with_file_limit(4096, [&] { OutputFile file(dir / "f", 4096); }), 0);
-  EXPECT_EQ(with_file_limit(4096, [&] { OutputFile file(dir / "g", 4097); }), 7);
-}
-
-TEST(FullDisk, IsToldByAWrite) {
-  const TempDir dir;
-  const std::string block(8192, 'b');
-  EXPECT_EQ(with_file_limit(4096,
-                            [&] {
-                              OutputFile file(dir / "f", 0);
-                              file.write(0, block.data(), block.size());
-                            }),
-            7);
-}
-
-TEST(FullDisk, IsToldByACopy) {
-  const TempDir dir;
-  write_file(dir / "source", std::string(8192, 's'));
-  const File source = File::open(dir / "source");
-  EXPECT_EQ(with_file_limit(4096,
-                            [&] {
-                              OutputFile file(dir / "f", 0);
-                              file.copy_from(source, 0, 0, 8192);
-                            }),
-            7);
-}
-
-TEST(FullDisk, LeavesNoOutput) {
-  const TempDir dir;
-  EXPECT_EQ(with_file_limit(4096,
-                            [&] {
-                              StagedOutput output(dir / "out", OutputKind::kFolder,
-                                                  Existing::kRefuse);
-                              write_small_file(output.path_of("small"), "fits");
-                              write_small_file(output.path_of("large"), std::string(5000, 'x'));
-                              output.commit();
-                            }),
-            7);
-  EXPECT_EQ(listing(dir.path()), "");
 }
 
 // --- Outputs that would harm an input

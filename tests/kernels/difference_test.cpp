@@ -98,6 +98,8 @@ NaiveFindings naive(const Pair& pair) {
   return found;
 }
 
+StoredTile tile_of(const float* values) { return {values, Dtype::kF32}; }
+
 TEST(ExamineDifference, FindsWhatANaiveLoopFinds) {
   for (const Dtype dtype : {Dtype::kBF16, Dtype::kF16, Dtype::kF32}) {
     for (const std::size_t count : {0ul, 1ul, 15ul, 1000ul, 1024ul, 5003ul}) {
@@ -113,12 +115,12 @@ TEST(ExamineDifference, FindsWhatANaiveLoopFinds) {
         EXPECT_EQ(found.fits_bf16, expected.fits_bf16) << name_of(dtype) << count << odd;
         EXPECT_EQ(found.fits_f16, expected.fits_f16) << name_of(dtype) << count << odd;
         const auto& d = expected.differences;
-        EXPECT_EQ(found.squares, sum_of_squares(d.data(), count));
+        EXPECT_EQ(found.squares, sum_of_squares(tile_of(d.data()), count));
         EXPECT_EQ(found.changed, static_cast<std::uint64_t>(std::count_if(
                                      d.begin(), d.end(), [](float x) { return x != 0; })));
         std::vector<float> base(count);
         widen(dtype, pair.base.data(), base.data(), count);
-        EXPECT_EQ(found.base_squares, sum_of_squares(base.data(), count));
+        EXPECT_EQ(found.base_squares, sum_of_squares(tile_of(base.data()), count));
       }
     }
   }

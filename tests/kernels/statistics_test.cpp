@@ -4,6 +4,7 @@
 #include <cstring>
 #include <limits>
 #include <random>
+#include <type_traits>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -79,6 +80,11 @@ void expect_equal(const ValueStatistics& found, const ValueStatistics& expected)
 }
 
 template <typename T>
+StoredTile tile_of(const T* values) {
+  return {values, std::is_same_v<T, double> ? Dtype::kF64 : Dtype::kF32};
+}
+
+template <typename T>
 class StatisticsOf : public testing::Test {};
 using Precisions = testing::Types<float, double>;
 TYPED_TEST_SUITE(StatisticsOf, Precisions);
@@ -90,7 +96,7 @@ TYPED_TEST(StatisticsOf, ValuesEqualTheNaiveReference) {
       SCOPED_TRACE(count);
       const ValueStatistics expected = naive_values(values);
       expect_equal(measure_values(values.data(), count), expected);
-      EXPECT_EQ(sum_of_squares(values.data(), count),
+      EXPECT_EQ(sum_of_squares(tile_of(values.data()), count),
                 measure_values(values.data(), count).sum_of_squares);
     }
   }
@@ -114,12 +120,12 @@ TYPED_TEST(StatisticsOf, PairsEqualTheNaiveReference) {
 // The same values wherever they lie in memory, and whatever lies behind them.
 TYPED_TEST(StatisticsOf, SumsDoNotDependOnAlignment) {
   const auto values = strewn_values<TypeParam>(999, 8, false);
-  const double expected = sum_of_squares(values.data(), values.size());
+  const double expected = sum_of_squares(tile_of(values.data()), values.size());
   for (std::size_t shift = 1; shift < 17; ++shift) {
     std::vector<TypeParam> moved(shift, TypeParam{3});
     moved.insert(moved.end(), values.begin(), values.end());
     moved.resize(moved.size() + 40, TypeParam{5});
-    EXPECT_EQ(sum_of_squares(moved.data() + shift, values.size()), expected) << shift;
+    EXPECT_EQ(sum_of_squares(tile_of(moved.data() + shift), values.size()), expected) << shift;
     EXPECT_EQ(measure_pair(moved.data() + shift, values.data(), values.size()).dot, expected);
   }
 }

@@ -283,18 +283,12 @@ PairStatistics measure_pair(const float* first, const float* second, std::size_t
 PairStatistics measure_pair(const double* first, const double* second, std::size_t count) {
   return measure(first, second, count);
 }
-double sum_of_squares(const float* values, std::size_t count) {
-  return finite_squares(values, count);
-}
-double sum_of_squares(const double* values, std::size_t count) {
-  return finite_squares(values, count);
-}
 
 double sum_of_squares(StoredTile values, std::size_t count) {
   if (values.dtype == Dtype::kF64)
-    return sum_of_squares(static_cast<const double*>(values.data), count);
+    return finite_squares(static_cast<const double*>(values.data), count);
   if (values.dtype == Dtype::kF32)
-    return sum_of_squares(static_cast<const float*>(values.data), count);
+    return finite_squares(static_cast<const float*>(values.data), count);
   Lanes lanes;
   for (std::size_t first = 0; first < count; first += kChunk) {
     float floats[kChunk];
