@@ -13,13 +13,14 @@
 namespace suture::kernels {
 namespace {
 
-// Elements at a time: tuned, base and difference as float stay in the first-level cache together.
+// Elements at a time: tuned, base and difference as float stay in the
+// first-level cache together.
 constexpr std::size_t kChunk = 1024;
 
 static_assert(kChunk % kLanes == 0 && kStatisticsTile % kChunk == 0);
 
-// Every loop has one reduction of integer bits: the compiler vectorises those, and stays away from
-// several in one.
+// Every loop has one reduction of integer bits: the compiler vectorises those,
+// and stays away from several in one.
 
 SUTURE_VECTORIZE void subtract(const float* tuned, const float* base, float* difference,
                                std::size_t count) {
@@ -33,8 +34,8 @@ SUTURE_VECTORIZE std::uint32_t count_non_zero(const float* values, std::size_t c
   return found;
 }
 
-// A float difference is a bf16 when the lower half of its bits is zero; a NaN that arithmetic made
-// is quiet, which is all that the conversion would change.
+// A float difference is a bf16 when the lower half of its bits is zero; a NaN
+// that arithmetic made is quiet, which is all that the conversion would change.
 SUTURE_VECTORIZE std::uint32_t find_bits_below_bf16(const float* values, std::size_t count) {
   std::uint32_t found = 0;
   for (std::size_t i = 0; i < count; ++i)
@@ -55,8 +56,9 @@ SUTURE_VECTORIZE std::uint32_t find_bits_below_f16(const float* values, std::siz
   return found;
 }
 
-// Not zero where base + difference, in float, may not be tuned: then elements have to be counted
-// one by one. NaN is always in doubt, since conversions may touch its payload.
+// Not zero where base + difference, in float, may not be tuned: then elements
+// have to be counted one by one. NaN is always in doubt, since conversions may
+// touch its payload.
 SUTURE_VECTORIZE std::uint32_t find_doubts(const float* tuned, const float* base,
                                            const float* difference, std::size_t count) {
   std::uint32_t found = 0;
@@ -123,7 +125,8 @@ void subtract_in_double(const Chunk& chunk, double* difference) {
   sum_of_terms({&term, 1}, difference, chunk.count);
 }
 
-// Float64 is asked only where float32 fails: it never fails where that does not.
+// Float64 is asked only where float32 fails: it never fails where that does
+// not.
 template <typename T>
 void count_inexact_elements(const Chunk& chunk, const T* difference, std::optional<Dtype> chosen,
                             bool in_doubt, DifferenceFindings& found) {
@@ -150,10 +153,28 @@ void write_chunk(const Chunk& chunk, const float* difference, Dtype dtype, char*
   narrow(dtype, wide, at, chunk.count);
 }
 
-class FloatExaminer {
+// What the chunks have shown so far.
+class Examiner {
  public:
-  FloatExaminer(std::optional<Dtype> chosen, std::optional<DifferenceOutput> output)
+  Examiner(std::optional<Dtype> chosen, std::optional<DifferenceOutput> output)
       : chosen_(chosen), output_(output) {}
+
+  DifferenceFindings finish() {
+    found_.squares = squares_.total();
+    found_.base_squares = base_squares_.total();
+    return found_;
+  }
+
+ protected:
+  std::optional<Dtype> chosen_;
+  std::optional<DifferenceOutput> output_;
+  DifferenceFindings found_;
+  Lanes squares_, base_squares_;
+};
+
+class FloatExaminer : public Examiner {
+ public:
+  using Examiner::Examiner;
 
   void take(const Chunk& chunk, std::size_t first) {
     float tuned[kChunk], base[kChunk], buffer[kChunk];
@@ -173,24 +194,12 @@ class FloatExaminer {
     if (output_ && !in_place)
       write_chunk(chunk, difference, output_->dtype, element(*output_, first));
   }
-
-  DifferenceFindings finish() {
-    found_.squares = squares_.total();
-    found_.base_squares = base_squares_.total();
-    return found_;
-  }
-
- private:
-  std::optional<Dtype> chosen_;
-  std::optional<DifferenceOutput> output_;
-  DifferenceFindings found_;
-  Lanes squares_, base_squares_;
 };
 
-class DoubleExaminer {
+class DoubleExaminer : public Examiner {
  public:
   DoubleExaminer(std::optional<Dtype> chosen, std::optional<DifferenceOutput> output)
-      : chosen_(chosen), output_(output) {
+      : Examiner(chosen, output) {
     found_.fits_bf16 = found_.fits_f16 = false;
   }
 
@@ -206,18 +215,6 @@ class DoubleExaminer {
     if (!output_) return;
     narrow(output_->dtype, difference, element(*output_, first), chunk.count);
   }
-
-  DifferenceFindings finish() {
-    found_.squares = squares_.total();
-    found_.base_squares = base_squares_.total();
-    return found_;
-  }
-
- private:
-  std::optional<Dtype> chosen_;
-  std::optional<DifferenceOutput> output_;
-  DifferenceFindings found_;
-  Lanes squares_, base_squares_;
 };
 
 template <typename Examiner>
