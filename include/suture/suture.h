@@ -3,6 +3,7 @@
 /// The whole library. Each header also stands on its own.
 
 #include "suture/analysis.h"
+#include "suture/applied_vector.h"
 #include "suture/causal_model.h"
 #include "suture/checkpoint.h"
 #include "suture/compatibility.h"

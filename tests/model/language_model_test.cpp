@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include "suture/applied_vector.h"
 #include "suture/error.h"
 
 #include "support/tiny_decoder.h"
@@ -207,6 +208,33 @@ TEST(LanguageModel, FollowsItsWeightsInPlace) {
     EXPECT_GT((logits_of(model, tokens) - before).abs().max().item<float>(), 0.01);
     for (const auto& [name, tensor] : model.weights()) tensor.copy_(kept.at(name));
     EXPECT_TRUE(at::equal(logits_of(model, tokens), before));
+  }
+}
+
+TEST(LanguageModel, RunsWithAVectorAppliedAndWithoutItAgain) {
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    LanguageModel model = tiny_model(type);
+    StateDict tuned = tiny_weights(type);
+    for (const auto& [name, tensor] : tuned) tensor.mul_(1.25);
+    const TaskVector vector = TaskVector::difference(tuned, tiny_weights(type));
+    const TokenIds tokens = tiny_tokens(30, 2);
+    const at::Tensor before = logits_of(model, tokens);
+    {
+      AppliedVector applied(model.weights(), vector.only("layer=1-"), 0.5);
+      const at::Tensor half = logits_of(model, tokens);
+      EXPECT_FALSE(at::equal(half, before));
+      applied.rescale(-3);
+      EXPECT_FALSE(at::equal(logits_of(model, tokens), half));
+      applied.rescale(0.5);
+      EXPECT_TRUE(at::equal(logits_of(model, tokens), half));
+      applied.rescale(0);
+      EXPECT_TRUE(at::equal(logits_of(model, tokens), before));
+      applied.rescale(1);
+    }
+    EXPECT_TRUE(at::equal(logits_of(model, tokens), before));
+    const AppliedVector whole(model.weights(), vector);
+    EXPECT_TRUE(at::equal(logits_of(model, tokens),
+                          logits_of(LanguageModel(tiny_config(), tuned), tokens)));
   }
 }
 
