@@ -26,13 +26,15 @@ from tables import FLOOR, MERGEKIT, OURS, SCRIPT
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "release"
 SUTURE = BUILD / "suture"
+PARITY_PYTHON = ROOT / ".deps" / "parity" / "bin" / "python"
 PEER_PYTHON = ROOT / ".deps" / "bench" / "bin" / "python"
 MERGEKIT_PROGRAM = PEER_PYTHON.with_name("mergekit-yaml")
 SIZES = ("0.5b", "1.5b", "7b")
 WITH_HOLES = ("7b",)
 SCALE = 0.8
 RESERVED_BYTES = 2_000_000_000  # of disk, that others may want meanwhile
-JOBS = ("inject", "stored", "extract", "analyze", "check")
+JOBS = ("inject", "stored", "extract", "analyze", "check", "language")
+LANGUAGE_SIZE = "0.5b"
 
 
 def run(command):
@@ -221,6 +223,19 @@ def measure_size(size, options):
     return results
 
 
+def measure_language(options):
+    """Running a model beside transformers, which needs the Python packages of the parity tests."""
+    if not PARITY_PYTHON.exists():
+        print("left out: running a model beside transformers, whose Python packages could not be installed", flush=True)
+        return
+    models = options.models or ROOT / "build" / "bench" / LANGUAGE_SIZE
+    make_models(models, LANGUAGE_SIZE)
+    command = [PARITY_PYTHON, ROOT / "bench" / "language.py", models / "base", "--runs", options.runs]
+    command += ["--markdown", options.markdown] if options.markdown else []
+    print(f"\nrunning a model of {LANGUAGE_SIZE}", flush=True)
+    subprocess.run([str(part) for part in command], check=True)
+
+
 def notes(options):
     """What must be known to read the table."""
     text = (f"Medians of {options.runs} rounds with a warm cache. MB are 2^20 bytes of resident memory at the peak; "
@@ -261,6 +276,14 @@ def main():
     options.empty = min((run([SUTURE, "--version"]) for _ in range(5)), key=lambda empty: empty["seconds"])
     ground = machine.describe(BUILD, ROOT)
     print(machine.in_words(ground))
+    language, options.jobs = "language" in options.jobs, [job for job in options.jobs if job != "language"]
+    if options.jobs:
+        measure_files(options, ground)
+    if language:
+        measure_language(options)
+
+
+def measure_files(options, ground):
     results = [result for size in options.sizes for result in measure_size(size, options)]
     if not results:
         sys.exit("nothing was measured")

@@ -6,7 +6,7 @@ A result is a dict of `size`, `job`, `runs` (one dict per repetition: contender 
 
 import statistics
 
-BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+MARKERS = ("<!-- bench: begin -->", "<!-- bench: end -->")
 FLOOR, OURS, SCRIPT, MERGEKIT = "cat + cp", "suture", "torch script", "mergekit"
 PEERS = (SCRIPT, MERGEKIT)
 
@@ -46,7 +46,7 @@ def cells(result):
 
 def without_empty(rows):
     """Leaves a peer's column out where it took part in nothing."""
-    absent = [peer for peer in PEERS if all(row[peer] == "-" for row in rows)]
+    absent = [peer for peer in PEERS if all(row.get(peer) == "-" for row in rows)]
     return [{key: value for key, value in row.items() if key not in absent} for row in rows]
 
 
@@ -67,9 +67,10 @@ def as_markdown(rows):
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
-def replace_block(text, block):
+def replace_block(text, block, markers=MARKERS):
     """`text` with `block` between the markers; ValueError where they are not there once each, in order."""
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"no single block between '{BEGIN}' and '{END}'")
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
-    return f"{before}{BEGIN}\n\n{block.strip()}\n\n{END}{after}"
+    begin, end = markers
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise ValueError(f"no single block between '{begin}' and '{end}'")
+    before, after = text.split(begin)[0], text.split(end)[1]
+    return f"{before}{begin}\n\n{block.strip()}\n\n{end}{after}"
