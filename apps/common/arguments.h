@@ -39,6 +39,7 @@ struct Arguments {
   std::optional<std::uint64_t> seed;
   bool stochastic = false;
   bool quiet = false, force = false, dry_run = false, ascii = false, sparse = false;
+  bool decode = false, special = false, json_lines = false, chat = false;
   CheckOptions check;
   RunOptions run;
 };

@@ -17,5 +17,6 @@ const Command& check_command();
 const Command& extract_command();
 const Command& inject_command();
 const Command& analyze_command();
+const Command& tokenize_command();
 
 }  // namespace suture::apps
