@@ -1,6 +1,6 @@
 # The rules of the layout that a compiler does not check:
 #
-# - includes point one way: apps > serve, report > evaluate, analysis > model, surgery > stream > core > kernels,
+# - includes point one way: apps > serve, report > evaluate, analysis > tokenizer, model, surgery > stream > core > kernels,
 #   format;
 # - suture::format and the kernels include no LibTorch header;
 # - public headers include the standard library, LibTorch and each other, nothing else;
@@ -21,10 +21,11 @@ set(_below_stream core kernels format)
 set(_below_surgery stream core kernels format)
 set(_below_analysis surgery stream core kernels format)
 set(_below_model stream core kernels format)
-set(_below_evaluate model stream core kernels format)
-set(_below_report evaluate model analysis surgery stream core kernels format)
-set(_below_serve evaluate model core format)
-set(_below_apps serve report evaluate model analysis surgery stream core kernels format)
+set(_below_tokenizer core format)
+set(_below_evaluate tokenizer model stream core kernels format)
+set(_below_report evaluate tokenizer model analysis surgery stream core kernels format)
+set(_below_serve evaluate tokenizer model core format)
+set(_below_apps serve report evaluate tokenizer model analysis surgery stream core kernels format)
 
 # What stands between the brackets or quotes of every include of `file`.
 function(includes_of file out)

@@ -8,7 +8,7 @@
 
 #include "suture/error.h"
 
-#include "model/byte_level.h"
+#include "tokenizer/byte_level.h"
 #include "support/temp_dir.h"
 #include "support/thrown.h"
 

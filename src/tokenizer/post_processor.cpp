@@ -1,11 +1,11 @@
-#include "model/post_processor.h"
+#include "tokenizer/post_processor.h"
 
 #include <string>
 
 #include "suture/error.h"
 
-#include "model/tokenizer_json.h"
-#include "model/vocabulary.h"
+#include "tokenizer/tokenizer_json.h"
+#include "tokenizer/vocabulary.h"
 
 namespace suture {
 namespace {

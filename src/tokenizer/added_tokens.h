@@ -8,9 +8,9 @@
 #include <unordered_map>
 #include <vector>
 
-#include "model/flat_table.h"
-#include "model/split_pattern.h"
-#include "model/vocabulary.h"
+#include "tokenizer/flat_table.h"
+#include "tokenizer/split_pattern.h"
+#include "tokenizer/vocabulary.h"
 
 namespace suture {
 

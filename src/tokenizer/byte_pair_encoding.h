@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "model/flat_table.h"
-#include "model/vocabulary.h"
+#include "tokenizer/flat_table.h"
+#include "tokenizer/vocabulary.h"
 
 namespace suture {
 

@@ -1,7 +1,7 @@
-#include "model/metaspace.h"
+#include "tokenizer/metaspace.h"
 
-#include "model/tokenizer_json.h"
-#include "model/utf8.h"
+#include "tokenizer/tokenizer_json.h"
+#include "tokenizer/utf8.h"
 
 namespace suture {
 

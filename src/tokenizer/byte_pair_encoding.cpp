@@ -1,4 +1,4 @@
-#include "model/byte_pair_encoding.h"
+#include "tokenizer/byte_pair_encoding.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -7,8 +7,8 @@
 
 #include "suture/error.h"
 
-#include "model/tokenizer_json.h"
-#include "model/utf8.h"
+#include "tokenizer/tokenizer_json.h"
+#include "tokenizer/utf8.h"
 
 namespace suture {
 namespace {

@@ -7,15 +7,15 @@
 
 #include "format/digest.h"
 #include "format/json.h"
-#include "model/added_tokens.h"
-#include "model/byte_pair_encoding.h"
-#include "model/normalizer.h"
-#include "model/post_processor.h"
-#include "model/pre_tokenizer.h"
-#include "model/token_decoder.h"
-#include "model/tokenizer_files.h"
-#include "model/tokenizer_json.h"
-#include "model/utf8.h"
+#include "tokenizer/added_tokens.h"
+#include "tokenizer/byte_pair_encoding.h"
+#include "tokenizer/normalizer.h"
+#include "tokenizer/post_processor.h"
+#include "tokenizer/pre_tokenizer.h"
+#include "tokenizer/token_decoder.h"
+#include "tokenizer/tokenizer_files.h"
+#include "tokenizer/tokenizer_json.h"
+#include "tokenizer/utf8.h"
 
 namespace suture {
 namespace {

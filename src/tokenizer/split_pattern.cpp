@@ -1,13 +1,13 @@
-#include "model/split_pattern.h"
+#include "tokenizer/split_pattern.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
 #include "suture/error.h"
 
-#include "model/oniguruma.h"
-#include "model/tokenizer_json.h"
-#include "model/utf8.h"
+#include "tokenizer/oniguruma.h"
+#include "tokenizer/tokenizer_json.h"
+#include "tokenizer/utf8.h"
 
 namespace suture {
 namespace {

@@ -1,13 +1,13 @@
-#include "model/normalizer.h"
+#include "tokenizer/normalizer.h"
 
 #include <algorithm>
 #include <new>
 #include <utf8proc.h>
 #include <utility>
 
-#include "model/split_pattern.h"
-#include "model/tokenizer_json.h"
-#include "model/utf8.h"
+#include "tokenizer/split_pattern.h"
+#include "tokenizer/tokenizer_json.h"
+#include "tokenizer/utf8.h"
 
 namespace suture {
 namespace {

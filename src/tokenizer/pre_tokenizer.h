@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "model/split_pattern.h"
+#include "tokenizer/split_pattern.h"
 
 namespace suture {
 

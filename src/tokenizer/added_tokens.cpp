@@ -1,13 +1,13 @@
-#include "model/added_tokens.h"
+#include "tokenizer/added_tokens.h"
 
 #include <algorithm>
 #include <utf8proc.h>
 
 #include "suture/error.h"
 
-#include "model/normalizer.h"
-#include "model/tokenizer_json.h"
-#include "model/utf8.h"
+#include "tokenizer/normalizer.h"
+#include "tokenizer/tokenizer_json.h"
+#include "tokenizer/utf8.h"
 
 namespace suture {
 namespace {

@@ -1,4 +1,4 @@
-#include "model/tokenizer_json.h"
+#include "tokenizer/tokenizer_json.h"
 
 #include <utility>
 

@@ -1,9 +1,9 @@
-#include "model/byte_level.h"
+#include "tokenizer/byte_level.h"
 
 #include <array>
 #include <cstdint>
 
-#include "model/utf8.h"
+#include "tokenizer/utf8.h"
 
 namespace suture {
 namespace {

@@ -1,14 +1,14 @@
-#include "model/token_decoder.h"
+#include "tokenizer/token_decoder.h"
 
 #include <cstdint>
 #include <optional>
 #include <utility>
 
-#include "model/byte_level.h"
-#include "model/metaspace.h"
-#include "model/split_pattern.h"
-#include "model/tokenizer_json.h"
-#include "model/utf8.h"
+#include "tokenizer/byte_level.h"
+#include "tokenizer/metaspace.h"
+#include "tokenizer/split_pattern.h"
+#include "tokenizer/tokenizer_json.h"
+#include "tokenizer/utf8.h"
 
 namespace suture {
 namespace {

@@ -1,10 +1,10 @@
-#include "model/vocabulary.h"
+#include "tokenizer/vocabulary.h"
 
 #include <algorithm>
 
 #include "suture/error.h"
 
-#include "model/tokenizer_json.h"
+#include "tokenizer/tokenizer_json.h"
 
 namespace suture {
 

@@ -1,4 +1,4 @@
-#include "model/tokenizer_files.h"
+#include "tokenizer/tokenizer_files.h"
 
 #include <system_error>
 

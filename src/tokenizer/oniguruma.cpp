@@ -1,4 +1,4 @@
-#include "model/oniguruma.h"
+#include "tokenizer/oniguruma.h"
 
 #include <algorithm>
 #include <array>
@@ -6,7 +6,7 @@
 #include <string_view>
 #include <utility>
 
-#include "model/tokenizer_json.h"
+#include "tokenizer/tokenizer_json.h"
 
 namespace suture {
 namespace {

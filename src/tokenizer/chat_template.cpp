@@ -11,8 +11,8 @@
 
 #include "format/file.h"
 #include "format/model_folder.h"
-#include "model/tokenizer_files.h"
-#include "model/utf8.h"
+#include "tokenizer/tokenizer_files.h"
+#include "tokenizer/utf8.h"
 
 namespace suture {
 namespace {

@@ -1,10 +1,10 @@
-#include "model/pre_tokenizer.h"
+#include "tokenizer/pre_tokenizer.h"
 
 #include <utility>
 
-#include "model/byte_level.h"
-#include "model/metaspace.h"
-#include "model/tokenizer_json.h"
+#include "tokenizer/byte_level.h"
+#include "tokenizer/metaspace.h"
+#include "tokenizer/tokenizer_json.h"
 
 namespace suture {
 namespace {
