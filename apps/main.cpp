@@ -7,6 +7,6 @@ using namespace suture::apps;
 int main(int argc, char** argv) {
   install_signal_handlers();
   return run_program({&check_command(), &extract_command(), &inject_command(), &analyze_command(),
-                      &tokenize_command()},
+                      &eval_command(), &tokenize_command()},
                      argc, argv);
 }

@@ -121,8 +121,32 @@ const std::map<std::string, OptionSpec>& option_table() {
        {"max-shard-size", "BYTES", "split the output into files of at most this size (5GB)",
         [](A& a, S v) { a.max_shard_bytes = parse_bytes(v, "--max-shard-size"); }}},
       {"device",
-       {"device", "DEVICE", "cpu; file surgery has no use for a GPU",
-        [](A&, S v) { check_device(v); }}},
+       {"device", "DEVICE", "cpu (default) or cuda[:N], which only running a model has a use for",
+        [](A& a, S v) {
+          check_device(v);
+          a.device = v;
+        }}},
+      {"task",
+       {"task", "FILE", "a task to score on; may be given several times",
+        [](A& a, S v) { a.tasks.push_back(v); }}},
+      {"limit",
+       {"limit", "N", "score only the first N records of each task",
+        [](A& a, S v) { a.limit = parse_count(v, "--limit", 1, UINT32_MAX); }}},
+      {"batch",
+       {"batch", "N", "sequences at once (default: as many as are quick)",
+        [](A& a, S v) { a.batch = parse_count(v, "--batch", 1, 65536); }}},
+      {"max-new-tokens",
+       {"max-new-tokens", "N", "tokens to generate at most, instead of the task's",
+        [](A& a, S v) { a.max_new_tokens = parse_count(v, "--max-new-tokens", 1, 1 << 20); }}},
+      {"add-bos",
+       {"add-bos", "", "encode with the special tokens that the tokenizer's template adds",
+        [](A& a, S) { a.add_bos = true; }}},
+      {"score-targets",
+       {"score-targets", "", "for generation: also score the targets themselves",
+        [](A& a, S) { a.score_targets = true; }}},
+      {"write-completions",
+       {"write-completions", "", "with -o: completions by task_id, for a program that runs code",
+        [](A& a, S) { a.write_completions = true; }}},
       {"threads",
        {"threads", "N", "worker threads (default: one per core)",
         [](A& a, S v) {
@@ -214,7 +238,8 @@ void apply_option(const cxxopts::ParseResult& parsed, const std::string& name,
     return;
   }
   const auto& values = parsed[name].as<std::vector<std::string>>();
-  const bool adds_up = name == "only" || name == "except" || name == "allow" || name == "explain";
+  const bool adds_up =
+      name == "only" || name == "except" || name == "allow" || name == "explain" || name == "task";
   if (values.size() > 1 && !adds_up)
     refuse("--" + name + " " + std::to_string(values.size()) + " times", "it once");
   for (const std::string& value : values) {

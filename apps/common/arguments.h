@@ -40,6 +40,12 @@ struct Arguments {
   bool stochastic = false;
   bool quiet = false, force = false, dry_run = false, ascii = false, sparse = false;
   bool decode = false, special = false, json_lines = false, chat = false;
+  std::string device = "cpu";
+  std::vector<std::string> tasks;               ///< Task files to score on.
+  std::optional<std::uint64_t> limit;           ///< Records of each task.
+  std::optional<std::uint64_t> max_new_tokens;  ///< Instead of the task's.
+  std::uint64_t batch = 0;                      ///< Sequences at once; 0: as many as are quick.
+  bool add_bos = false, score_targets = false, write_completions = false;
   CheckOptions check;
   RunOptions run;
 };

@@ -19,4 +19,9 @@ const Command& inject_command();
 const Command& analyze_command();
 const Command& tokenize_command();
 
+/// `eval` as `suture` knows it: the model program runs it.
+const Command& eval_command();
+/// `eval` in the model program.
+const Command& eval_model_command();
+
 }  // namespace suture::apps

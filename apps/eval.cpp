@@ -1,0 +1,186 @@
+#include <chrono>
+#include <ctime>
+#include <filesystem>
+
+#include "suture/error.h"
+#include "suture/language_model.h"
+
+#include "common/terminal.h"
+#include "eval_spec.h"
+#include "format/digest.h"
+#include "format/staged_output.h"
+#include "report/evaluation_report.h"
+
+namespace suture::apps {
+namespace {
+
+using Clock = std::chrono::system_clock;
+
+// The weights as they compute, read once more in memory: 0.1 s for 1 GB.
+std::string weights_digest(const StateDict& weights) {
+  format::DigestStream digest;
+  for (const auto& [name, tensor] : weights) {
+    const at::Tensor bytes = tensor.to(at::kCPU).contiguous();
+    digest.update(name);
+    digest.update(std::string_view(static_cast<const char*>(bytes.data_ptr()), bytes.nbytes()));
+  }
+  return format::to_hex(digest.finish());
+}
+
+LanguageModelOptions model_options(const Arguments& arguments, const RunOptions& run) {
+  LanguageModelOptions options;
+  options.device = at::Device(arguments.device);
+  options.dtype = arguments.dtype.value_or(Dtype::kF32);
+  if (options.dtype == Dtype::kF64)
+    throw UsageError({{}, {}, "--dtype f64", "f32, bf16 or f16, in which models compute", {}});
+  options.run = run;
+  return options;
+}
+
+EvaluationOptions evaluation_options(const Arguments& arguments, const RunOptions& run,
+                                     const LanguageModel& model) {
+  EvaluationOptions options;
+  options.limit = arguments.limit;
+  options.add_bos = arguments.add_bos;
+  options.max_new_tokens = arguments.max_new_tokens;
+  options.score_targets = arguments.score_targets;
+  options.end_tokens = model.info().end_tokens;
+  options.run.batch_size = arguments.batch;
+  options.run.cancel = run.cancel;
+  return options;
+}
+
+// The terminal's progress line, told in requests instead of bytes.
+void show_progress(EvaluationOptions& options, const RunOptions& run, const std::string& task) {
+  if (!run.on_progress) return;
+  options.run.on_progress = [&run, task](std::size_t done, std::size_t total) {
+    Progress progress;
+    progress.stage = task.c_str();
+    progress.bytes_done = done;
+    progress.bytes_total = total;
+    run.on_progress(progress);
+  };
+}
+
+void refuse_same_names(const std::vector<Task>& tasks) {
+  for (std::size_t i = 0; i < tasks.size(); ++i)
+    for (std::size_t j = 0; j < i; ++j)
+      if (tasks[i].name() == tasks[j].name())
+        throw UsageError({{},
+                          {},
+                          "two tasks are named '" + printable(tasks[i].name()) + "'",
+                          "different names",
+                          "give one of them a name in its header"});
+}
+
+std::vector<Task> open_tasks(const Arguments& arguments) {
+  if (arguments.tasks.empty())
+    throw UsageError({{}, {}, "there is no task", "--task FILE", "see docs/evaluation.md"});
+  std::vector<Task> tasks;
+  for (const std::string& path : arguments.tasks) tasks.push_back(Task::open(path));
+  refuse_same_names(tasks);
+  if (arguments.write_completions && arguments.output.empty())
+    throw UsageError({{}, {}, "--write-completions without -o", "both", {}});
+  return tasks;
+}
+
+// `2026-01-31T12-00-00.123456`, the harness's way.
+std::string time_stamp(Clock::time_point time) {
+  const std::time_t seconds = Clock::to_time_t(time);
+  std::tm parts{};
+  ::gmtime_r(&seconds, &parts);
+  char date[32], text[64];
+  std::strftime(date, sizeof date, "%Y-%m-%dT%H-%M-%S", &parts);
+  const auto micros =
+      std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count();
+  std::snprintf(text, sizeof text, "%s.%06lld", date, static_cast<long long>(micros % 1'000'000));
+  return text;
+}
+
+void write_new_file(const std::filesystem::path& path, const std::string& text) {
+  format::StagedOutput stage(path, format::OutputKind::kFile, format::Existing::kRefuse);
+  format::write_small_file(stage.path_of({}), text);
+  stage.commit();
+}
+
+// Results last: where they are, the samples are too.
+std::filesystem::path write_files(const Arguments& arguments,
+                                  const report::EvaluationProtocol& protocol,
+                                  const std::vector<report::TaskEvaluation>& tasks,
+                                  Clock::time_point time) {
+  const std::filesystem::path folder =
+      std::filesystem::path(arguments.output) / report::sanitized_model_name(protocol.model);
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) throw IoError({folder.string(), {}, "cannot be made: " + error.message(), {}, {}});
+  const std::string stamp = time_stamp(time);
+  for (const report::TaskEvaluation& scored : tasks) {
+    const std::string tail = scored.task.name() + "_" + stamp + ".jsonl";
+    write_new_file(folder / ("samples_" + tail), report::harness_samples(protocol, scored));
+    if (arguments.write_completions && scored.task.kind() == TaskKind::kGeneration)
+      write_new_file(folder / ("completions_" + tail), report::completion_lines(scored));
+  }
+  std::filesystem::path results = folder / ("results_" + stamp + ".json");
+  write_new_file(results, report::harness_results(protocol, tasks));
+  return results;
+}
+
+report::EvaluationProtocol protocol_of(const Arguments& arguments, const LanguageModel& model,
+                                       const Tokenizer& tokenizer) {
+  const LanguageModelInfo info = model.info();
+  report::EvaluationProtocol protocol;
+  protocol.model = arguments.positional.front();
+  protocol.architecture = info.architecture;
+  protocol.model_digest = weights_digest(model.weights());
+  protocol.tokenizer_digest = tokenizer.digest();
+  protocol.dtype = name_of(info.dtype);
+  protocol.device = arguments.device;
+  protocol.parameters = info.parameters;
+  protocol.max_length = info.max_length;
+  return protocol;
+}
+
+void say_truncation(const Arguments& arguments, const report::TaskEvaluation& scored) {
+  const std::size_t cut = scored.evaluation.truncated_records;
+  if (cut > 0 && !arguments.quiet)
+    say("note: " + scored.task.name() + ": " + std::to_string(cut) +
+        " prompts were longer than the model takes and lost their beginning\n");
+}
+
+int run(const Arguments& arguments) {
+  const Clock::time_point start = Clock::now();
+  const std::vector<Task> tasks = open_tasks(arguments);
+  const RunOptions terminal = with_terminal(arguments);
+  const Tokenizer tokenizer = Tokenizer::open(arguments.positional.front());
+  LanguageModel model =
+      LanguageModel::open(arguments.positional.front(), model_options(arguments, terminal));
+
+  report::EvaluationProtocol protocol = protocol_of(arguments, model, tokenizer);
+  protocol.options = evaluation_options(arguments, terminal, model);
+  std::vector<report::TaskEvaluation> scored;
+  for (const Task& task : tasks) {
+    EvaluationOptions options = protocol.options;
+    show_progress(options, terminal, task.name());
+    scored.push_back({task, evaluate(model, tokenizer, task, options)});
+    say_truncation(arguments, scored.back());
+  }
+  protocol.start_time = std::chrono::duration<double>(start.time_since_epoch()).count();
+  protocol.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+
+  std::filesystem::path results;
+  if (!arguments.output.empty()) results = write_files(arguments, protocol, scored, Clock::now());
+  if (!arguments.json.empty())
+    write_result(arguments.json, ".json", report::to_json(protocol, scored));
+  if (arguments.json != "-" && !arguments.quiet) write_stdout(report::to_text(scored));
+  if (!results.empty() && !arguments.quiet) say("wrote " + results.string() + "\n");
+  return kDone;
+}
+
+}  // namespace
+
+const Command& eval_model_command() {
+  static const Command command{eval_spec(), run};
+  return command;
+}
+
+}  // namespace suture::apps
