@@ -2,7 +2,9 @@
 
 import json
 import math
+import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -87,7 +89,7 @@ def harness_run(folder, records, config, completions, max_length):
 
 def suture_run(folder, records, header, completions, max_length):
     task, answers, out = folder / "probe.jsonl", folder / "completions.json", folder / "suture"
-    out.mkdir()
+    out.mkdir(parents=True)
     lines = [json.dumps({"task": {"name": "probe", **header}}), *map(json.dumps, records)]
     task.write_text("\n".join(lines) + "\n")
     answers.write_text(json.dumps(completions))
@@ -202,3 +204,25 @@ def test_the_statistics_are_those_of_other_packages(tmp_path):
     # Wilson's interval holds exactly the shares that are z standard errors of their own from what was seen.
     for bound in acc["interval_95"]:
         assert abs(share - bound) == pytest.approx(z * math.sqrt(bound * (1 - bound) / n), rel=1e-9)
+
+
+def test_the_converters_of_the_guide_make_tasks(tmp_path):
+    guide = (Path(__file__).parents[2] / "docs/evaluation.md").read_text()
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", guide, re.DOTALL):
+        exec(block, names)
+    sciq = {"support": " Water is wet.", "question": "What is wet?", "distractor1": "sand", "distractor2": "dust",
+            "distractor3": "stone", "correct_answer": "water"}
+    suture_run(tmp_path / "sciq", [names["sciq"](sciq)], {}, {}, 64)
+
+    def answer(name, row, completion):
+        record, header = names[name](row), names[f"{name.upper()}_HEADER"]["task"]
+        _, samples = suture_run(tmp_path / name, [record], header, {record["prompt"]: completion}, 2048)
+        return [(sample["filtered_resps"], sample.get("exact_match")) for sample in samples]
+
+    gsm8k = {"question": "What is 2 + 2?", "answer": "2 + 2 = <<2+2=4>>4\n#### 4"}
+    assert answer("gsm8k", gsm8k, " It is 4.\nQuestion: 9") == [(["[invalid]"], 0), (["4."], 1)]
+    bbh = {"input": "not True is", "target": "False"}
+    assert answer("bbh", bbh, "So the answer is False.\n\nQ: more") == [(["False"], 1)]
+    humaneval = {"task_id": "HumanEval/0", "prompt": "def one():\n", "canonical_solution": "    return 1\n", "test": "", "entry_point": "one"}
+    assert answer("humaneval", humaneval, "    return 1\n\ndef two():") == [(["    return 1\n"], None)]
