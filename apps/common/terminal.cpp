@@ -136,7 +136,8 @@ void refuse_unwritable_reports(const Arguments& arguments) {
   if (arguments.json.empty() && arguments.csv.empty()) return;
   refuse_one_place("--json", arguments.json, "--csv", arguments.csv);
   refuse_one_place("--json", arguments.json, "--output", arguments.output);
-  std::vector<std::string> inputs{arguments.base};
+  std::vector<std::string> inputs = arguments.tasks;
+  inputs.push_back(arguments.base);
   for (const std::string& text : arguments.positional) {
     const VectorArgument vector = parse_vector_argument(text);
     inputs.insert(inputs.end(), {text, vector.minuend, vector.subtrahend});
