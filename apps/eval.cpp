@@ -5,8 +5,8 @@
 #include "suture/error.h"
 #include "suture/language_model.h"
 
+#include "common/command.h"
 #include "common/terminal.h"
-#include "eval_spec.h"
 #include "format/digest.h"
 #include "format/staged_output.h"
 #include "report/evaluation_report.h"
@@ -45,7 +45,7 @@ EvaluationOptions evaluation_options(const Arguments& arguments, const RunOption
   options.max_new_tokens = arguments.max_new_tokens;
   options.score_targets = arguments.score_targets;
   options.end_tokens = model.info().end_tokens;
-  options.run.batch_size = arguments.batch;
+  options.run.batch_size = arguments.batch_size;
   options.run.cancel = run.cancel;
   return options;
 }
@@ -178,7 +178,7 @@ int run(const Arguments& arguments) {
 
 }  // namespace
 
-const Command& eval_model_command() {
+const Command& eval_command() {
   static const Command command{eval_spec(), run};
   return command;
 }

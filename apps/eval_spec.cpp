@@ -1,4 +1,4 @@
-#include "eval_spec.h"
+#include "common/command.h"
 
 namespace suture::apps {
 

@@ -1,3 +1,4 @@
+#include "common/model_program.h"
 #include "common/program.h"
 #include "common/terminal.h"
 
@@ -6,7 +7,8 @@ using namespace suture::apps;
 // The commands that move file bytes. Those that run a model are the model program's.
 int main(int argc, char** argv) {
   install_signal_handlers();
+  const Command eval{eval_spec(), run_model_program}, serve{serve_spec(), run_model_program};
   return run_program({&check_command(), &extract_command(), &inject_command(), &analyze_command(),
-                      &eval_command(), &tokenize_command()},
+                      &tokenize_command(), &eval, &serve},
                      argc, argv);
 }

@@ -58,8 +58,7 @@ VocabularyPolicy parse_vocabulary(const std::string& text) {
   refuse("--vocab '" + printable(text) + "'", "same or common");
 }
 
-// The work of these commands is moving file bytes, for which a GPU has nothing to give; a device
-// that is not there is an error all the same.
+// Moving file bytes has no use for a GPU; a device that is not there is an error all the same.
 void check_device(const std::string& text) {
   const bool is_cuda = text.rfind("cuda:", 0) == 0;
   if (text != "cpu" && text != "cuda" && !is_cuda)
@@ -101,7 +100,7 @@ const std::map<std::string, OptionSpec>& option_table() {
        {"scale", "S", "multiply every vector by S",
         [](A& a, S v) { a.scale = parse_number(v, "--scale"); }}},
       {"dtype",
-       {"dtype", "DTYPE", "dtype of the output: bf16, f16, f32 or f64",
+       {"dtype", "DTYPE", "dtype of the output, or that a model computes in: bf16, f16, f32 or f64",
         [](A& a, S v) {
           a.dtype = computable_dtype_from_user(v);
           if (!a.dtype) refuse("--dtype '" + printable(v) + "'", "bf16, f16, f32 or f64");
@@ -121,7 +120,8 @@ const std::map<std::string, OptionSpec>& option_table() {
        {"max-shard-size", "BYTES", "split the output into files of at most this size (5GB)",
         [](A& a, S v) { a.max_shard_bytes = parse_bytes(v, "--max-shard-size"); }}},
       {"device",
-       {"device", "DEVICE", "cpu (default) or cuda[:N], which only running a model has a use for",
+       {"device", "DEVICE",
+        "where a model runs: cpu (default), cuda or cuda:N; file surgery has no use for a GPU",
         [](A& a, S v) {
           check_device(v);
           a.device = v;
@@ -134,7 +134,7 @@ const std::map<std::string, OptionSpec>& option_table() {
         [](A& a, S v) { a.limit = parse_count(v, "--limit", 1, UINT32_MAX); }}},
       {"batch",
        {"batch", "N", "sequences at once (default: as many as are quick)",
-        [](A& a, S v) { a.batch = parse_count(v, "--batch", 1, 65536); }}},
+        [](A& a, S v) { a.batch_size = parse_count(v, "--batch", 1, 65536); }}},
       {"max-new-tokens",
        {"max-new-tokens", "N", "tokens to generate at most, instead of the task's",
         [](A& a, S v) { a.max_new_tokens = parse_count(v, "--max-new-tokens", 1, 1 << 20); }}},
@@ -147,6 +147,11 @@ const std::map<std::string, OptionSpec>& option_table() {
       {"write-completions",
        {"write-completions", "", "with -o: completions by task_id, for a program that runs code",
         [](A& a, S) { a.write_completions = true; }}},
+      {"port",
+       {"port", "N", "TCP port on 127.0.0.1 (default: 8000); 0 takes a free one",
+        [](A& a, S v) {
+          a.port = static_cast<std::uint16_t>(parse_count(v, "--port", 0, 65535));
+        }}},
       {"threads",
        {"threads", "N", "worker threads (default: one per core)",
         [](A& a, S v) {

@@ -37,14 +37,15 @@ struct Arguments {
   std::string base, json, csv;
   std::vector<std::string> explain;  ///< Tensors to explain: names or globs.
   std::optional<std::uint64_t> seed;
+  std::string device = "cpu";  ///< `cpu`, `cuda` or `cuda:N`, which has been seen to be there.
+  std::size_t batch_size = 0;  ///< Sequences at once; 0: as many as are quick.
+  std::uint16_t port = 8000;
   bool stochastic = false;
   bool quiet = false, force = false, dry_run = false, ascii = false, sparse = false;
   bool decode = false, special = false, json_lines = false, chat = false;
-  std::string device = "cpu";
   std::vector<std::string> tasks;               ///< Task files to score on.
   std::optional<std::uint64_t> limit;           ///< Records of each task.
   std::optional<std::uint64_t> max_new_tokens;  ///< Instead of the task's.
-  std::uint64_t batch = 0;                      ///< Sequences at once; 0: as many as are quick.
   bool add_bos = false, score_targets = false, write_completions = false;
   CheckOptions check;
   RunOptions run;

@@ -19,9 +19,10 @@ const Command& inject_command();
 const Command& analyze_command();
 const Command& tokenize_command();
 
-/// `eval` as `suture` knows it: the model program runs it.
+/// Of commands that run a model `suture` knows what the user may say; the model program does it.
+const CommandSpec& eval_spec();
+const CommandSpec& serve_spec();
 const Command& eval_command();
-/// `eval` in the model program.
-const Command& eval_model_command();
+const Command& serve_command();
 
 }  // namespace suture::apps
