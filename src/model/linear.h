@@ -18,8 +18,8 @@ struct LinearWeights {
 
 /// Multiplies activations with weights that stay in their stored dtype. On the CPU in float32, few
 /// inputs go through kernels::weight_product, which reads each weight once as it is stored; many
-/// through LibTorch's matrix product, after widening a cache-sized block of weights at a time.
-/// Elsewhere weights are converted to the activations' dtype as they are used. Not synchronised.
+/// through LibTorch's matrix product, after the layer's weights have been widened. Elsewhere
+/// weights are converted to the activations' dtype as they are used. Not synchronised.
 class LinearEngine {
  public:
   explicit LinearEngine(unsigned threads) : team_(std::make_unique<stream::ThreadTeam>(threads)) {}
@@ -32,9 +32,9 @@ class LinearEngine {
   }
 
  private:
-  void multiply_few(const at::Tensor& inputs, const std::vector<const LinearWeights*>& layers,
-                    at::Tensor& out);
-  void multiply_many(const at::Tensor& inputs, const LinearWeights& layer, at::Tensor out);
+  at::Tensor multiply_few(const at::Tensor& inputs,
+                          const std::vector<const LinearWeights*>& layers);
+  at::Tensor multiply_many(const at::Tensor& inputs, const LinearWeights& layer);
 
   std::unique_ptr<stream::ThreadTeam> team_;
   at::Tensor block_;  // widened weights, reused
