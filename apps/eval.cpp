@@ -44,6 +44,9 @@ EvaluationOptions evaluation_options(const Arguments& arguments, const RunOption
   options.add_bos = arguments.add_bos;
   options.max_new_tokens = arguments.max_new_tokens;
   options.score_targets = arguments.score_targets;
+  if (arguments.apply_chat_template)
+    options.chat = ChatTemplate::open(arguments.positional.front());
+  options.system_instruction = arguments.system_instruction;
   options.end_tokens = model.info().end_tokens;
   options.run.batch_size = arguments.batch_size;
   options.run.cancel = run.cancel;
@@ -58,6 +61,7 @@ void show_progress(EvaluationOptions& options, const RunOptions& run, const std:
     progress.stage = task.c_str();
     progress.bytes_done = done;
     progress.bytes_total = total;
+    progress.unit = "requests";
     run.on_progress(progress);
   };
 }
@@ -79,6 +83,8 @@ std::vector<Task> open_tasks(const Arguments& arguments) {
   std::vector<Task> tasks;
   for (const std::string& path : arguments.tasks) tasks.push_back(Task::open(path));
   refuse_same_names(tasks);
+  if (!arguments.system_instruction.empty() && !arguments.apply_chat_template)
+    throw UsageError({{}, {}, "--system-instruction without --apply-chat-template", "both", {}});
   if (arguments.write_completions && arguments.output.empty())
     throw UsageError({{}, {}, "--write-completions without -o", "both", {}});
   return tasks;

@@ -46,6 +46,8 @@ struct Arguments {
   std::vector<std::string> tasks;               ///< Task files to score on.
   std::optional<std::uint64_t> limit;           ///< Records of each task.
   std::optional<std::uint64_t> max_new_tokens;  ///< Instead of the task's.
+  std::string system_instruction;               ///< Stands in the system message.
+  bool apply_chat_template = false;
   bool add_bos = false, score_targets = false, write_completions = false;
   CheckOptions check;
   RunOptions run;

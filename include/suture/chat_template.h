@@ -32,9 +32,13 @@ class ChatTemplate {
   /// messages, and for another role than the three.
   std::string render(const std::vector<ChatMessage>& messages, bool add_generation_prompt) const;
 
+  /// The template as it was recognised.
+  const std::string& jinja() const { return jinja_; }
+
  private:
   ChatTemplate() = default;
 
+  std::string jinja_;
   bool is_chatml_ = true;
   bool trims_ = false;          // the white space around contents
   std::string default_system_;  // with its markers; put first when no system message is

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "suture/causal_model.h"
+#include "suture/chat_template.h"
 #include "suture/task.h"
 #include "suture/tokenizer.h"
 
@@ -17,8 +18,10 @@ struct EvaluationOptions {
   std::optional<std::size_t> limit;  ///< Only the first so many records; at least 1.
   bool add_bos = false;  ///< Encode prompts with what the tokenizer's post-processor adds.
   std::optional<std::int64_t> max_new_tokens;  ///< Instead of the task's.
-  bool score_targets = false;  ///< For generation: also how likely the target itself is.
-  TokenIds end_tokens;         ///< End a generation, besides the tokenizer's EOS.
+  bool score_targets = false;        ///< For generation: also how likely the target itself is.
+  std::optional<ChatTemplate> chat;  ///< Puts prompts into a conversation's form; not for texts.
+  std::string system_instruction;    ///< With `chat`: stands in its system message.
+  TokenIds end_tokens;               ///< End a generation, besides the tokenizer's EOS.
   ModelRun run;
 };
 

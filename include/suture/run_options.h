@@ -12,6 +12,7 @@ struct Progress {
   const char* stage = "";         ///< `reading`, `writing`, ...: what the pass does.
   std::uint64_t bytes_done = 0;   ///< Bytes read and written so far.
   std::uint64_t bytes_total = 0;  ///< Bytes that will be read and written in all.
+  const char* unit = "";          ///< What is counted instead, such as `requests`; empty: bytes.
 };
 
 /// How a streaming pass runs. Results never depend on any of it.

@@ -92,6 +92,9 @@ class Task {
   /// The description and the examples: what stands before each record's own prompt.
   std::string preamble() const;
 
+  /// The examples alone, with a delimiter behind each.
+  std::string examples() const;
+
  private:
   friend class TaskReader;
   Task() = default;

@@ -8,6 +8,7 @@
 #include "evaluate/aggregate.h"
 #include "evaluate/answer.h"
 #include "evaluate/encoding.h"
+#include "evaluate/prompt.h"
 #include "evaluate/python_text.h"
 #include "evaluate/text_codec.h"
 
@@ -28,7 +29,6 @@ struct Work {
   const TextCodec& codec;
   const Task& task;
   const EvaluationOptions& options;
-  std::string preamble;
   std::size_t count = 0;
 
   const TaskRecord& record(std::size_t index) const { return task.records()[index]; }
@@ -83,8 +83,9 @@ std::vector<RecordResult> score_choices(const Work& work) {
   for (std::size_t i = 0; i < work.count; ++i) {
     const TaskRecord& record = work.record(i);
     results[i].index = i;
-    results[i].prompt = work.preamble + record.context;
-    for (const std::string& continuation : record.continuations) {
+    results[i].prompt = prompt_of(work.task, record.context, work.options);
+    for (std::size_t c = 0; c < record.continuations.size(); ++c) {
+      const std::string& continuation = continuation_of(record, c, work.options);
       EncodedPair pair = encode_pair(work.codec, results[i].prompt, continuation,
                                      work.options.add_bos, work.model.max_length(), work.place(i));
       results[i].truncated_tokens = std::max(results[i].truncated_tokens, pair.truncated);
@@ -209,7 +210,8 @@ void score_targets(const Work& work, std::vector<RecordResult>& results) {
   for (RecordResult& result : results) {
     const TaskRecord& record = work.record(result.index);
     if (!record.target || record.target->empty()) continue;
-    const std::string continuation = work.task.settings().target_delimiter + *record.target;
+    const std::string delimiter = work.options.chat ? "" : work.task.settings().target_delimiter;
+    const std::string continuation = delimiter + *record.target;
     requests.push_back(encode_pair(work.codec, result.prompt, continuation, work.options.add_bos,
                                    work.model.max_length(), work.place(result.index))
                            .request);
@@ -231,7 +233,7 @@ std::vector<RecordResult> generate_answers(const Work& work) {
   std::vector<GenerationRequest> requests;
   for (std::size_t i = 0; i < work.count; ++i) {
     results[i].index = i;
-    results[i].prompt = work.preamble + work.record(i).prompt;
+    results[i].prompt = prompt_of(work.task, work.record(i).prompt, work.options);
     requests.push_back(generation_request(work, i, results[i]));
   }
   const std::vector<Generation> generations = work.model.generate(requests, work.options.run);
@@ -270,7 +272,7 @@ void refuse_some_targets(const Work& work) {
 
 Evaluation evaluate(CausalModel& model, const TextCodec& codec, const Task& task,
                     const EvaluationOptions& options) {
-  const Work work{model, codec, task, options, task.preamble(), record_count(task, options)};
+  const Work work{model, codec, task, options, record_count(task, options)};
   refuse_some_targets(work);
   Evaluation evaluation;
   TextSizes sizes;

@@ -46,8 +46,10 @@ Task Task::open(const std::string& path) {
   return task;
 }
 
-std::string Task::preamble() const {
-  std::string text = settings_.description;
+std::string Task::preamble() const { return settings_.description + examples(); }
+
+std::string Task::examples() const {
+  std::string text;
   for (const FewShotExample& example : settings_.fewshot)
     text +=
         example.prompt + settings_.target_delimiter + example.target + settings_.fewshot_delimiter;

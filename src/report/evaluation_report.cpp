@@ -49,12 +49,13 @@ Json describe(const AnswerFilter& filter) {
           {"fallback", filter.fallback}};
 }
 
-Json prompt_settings(const TaskSettings& settings) {
+Json prompt_settings(const TaskSettings& settings, const EvaluationOptions& options) {
   Json json{{"description", settings.description},
             {"num_fewshot", settings.fewshot.size()},
             {"fewshot_delimiter", settings.fewshot_delimiter},
             {"target_delimiter", settings.target_delimiter},
-            {"chat_template", false},
+            {"chat_template", options.chat ? Json(options.chat->jinja()) : Json()},
+            {"system_instruction", options.system_instruction},
             {"until", settings.until}};
   json["filters"] = Json::array();
   for (const AnswerFilter& filter : settings.filters) json["filters"].push_back(describe(filter));
@@ -82,7 +83,7 @@ Json describe(const TaskEvaluation& scored, const EvaluationOptions& options) {
         {"max_new_tokens", options.max_new_tokens.value_or(settings.max_new_tokens)}};
     json["ran_into_limit"] = at_limit;
   }
-  json["prompt"] = prompt_settings(settings);
+  json["prompt"] = prompt_settings(settings, options);
   json["primary_metric"] = settings.primary_metric;
   json["metrics"] = Json::array();
   for (const MetricResult& metric : scored.evaluation.metrics)

@@ -5,6 +5,7 @@
 
 #include "suture/version.h"
 
+#include "evaluate/prompt.h"
 #include "evaluate/python_text.h"
 #include "evaluate/sha256.h"
 #include "report/evaluation_report.h"
@@ -61,8 +62,9 @@ void add_exchange(Json& sample, const EvaluationProtocol& protocol, const TaskEv
   Json arguments = Json::object(), responses = Json::array(), filtered = Json::array();
   if (scored.task.kind() == TaskKind::kChoice) {
     for (std::size_t i = 0; i < record.continuations.size(); ++i) {
-      arguments["gen_args_" + std::to_string(i)] = {{"arg_0", result.prompt},
-                                                    {"arg_1", record.continuations[i]}};
+      arguments["gen_args_" + std::to_string(i)] = {
+          {"arg_0", result.prompt},
+          {"arg_1", evaluation::continuation_of(record, i, protocol.options)}};
       responses.push_back(Json::array({scores_text(result, i)}));
       filtered.push_back(scores_text(result, i));
     }
@@ -254,11 +256,13 @@ std::string harness_results(const EvaluationProtocol& protocol,
   root["model_source"] = "suture";
   root["model_name"] = protocol.model;
   root["model_name_sanitized"] = sanitized_model_name(protocol.model);
-  root["system_instruction"] = nullptr;
-  root["system_instruction_sha"] = nullptr;
+  const std::string& instruction = protocol.options.system_instruction;
+  root["system_instruction"] = instruction.empty() ? Json() : Json(instruction);
+  root["system_instruction_sha"] = instruction.empty() ? Json() : Json(sha256_hex(instruction));
   root["fewshot_as_multiturn"] = false;
-  root["chat_template"] = nullptr;
-  root["chat_template_sha"] = nullptr;
+  const bool has_chat = protocol.options.chat.has_value();
+  root["chat_template"] = has_chat ? Json(protocol.options.chat->jinja()) : Json();
+  root["chat_template_sha"] = has_chat ? Json(sha256_hex(protocol.options.chat->jinja())) : Json();
   root["total_evaluation_time_seconds"] = float_text(protocol.seconds);
   return printed(root, 2);
 }

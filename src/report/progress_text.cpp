@@ -28,6 +28,13 @@ std::string percent_text(const Progress& progress) {
   return text;
 }
 
+std::string speed_text(const Progress& progress, double per_second) {
+  if (*progress.unit == '\0') return human_bytes(static_cast<std::uint64_t>(per_second)) + "/s";
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3g ", per_second);
+  return text + std::string(progress.unit) + "/s";
+}
+
 }  // namespace
 
 void ProgressEstimate::begin(const Progress& progress, double seconds) {
@@ -61,8 +68,7 @@ ProgressRate ProgressEstimate::update(const Progress& progress, double seconds) 
 
 std::string progress_text(const Progress& progress, const ProgressRate& rate, int columns) {
   std::string text = std::string(progress.stage) + " " + percent_text(progress);
-  if (rate.bytes_per_second > 0)
-    text += "  " + human_bytes(static_cast<std::uint64_t>(rate.bytes_per_second)) + "/s";
+  if (rate.bytes_per_second > 0) text += "  " + speed_text(progress, rate.bytes_per_second);
   if (rate.seconds_left) text += "  " + duration_text(*rate.seconds_left) + " left";
   text.resize(std::min(text.size(), static_cast<std::size_t>(std::max(columns, 0))));
   return text;

@@ -156,6 +156,7 @@ ChatTemplate ChatTemplate::recognise(const std::string& jinja, const std::string
   if (has_text_outside_tags(jinja)) refuse(name, "a chat template with text between its tags");
   require(jinja, name, {"for message in", "if add_generation_prompt"});
   ChatTemplate result;
+  result.jinja_ = jinja;
   const auto markers = markers_of(jinja);
   result.trims_ = has(jinja, "trim");
   if (markers == std::set<std::string_view>{"<|im_start|>", "<|im_end|>"}) {

@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed; ./dev test installs it into .deps/harness")
 
 import datasets
+import jinja2
 from lm_eval import utils
 from lm_eval.api.model import TemplateLM
 from lm_eval.api.task import ConfigurableTask
@@ -22,6 +23,8 @@ from conftest import SUTURE
 
 PROBE = SUTURE.parent / "evaluation_probe"
 END_TOKEN = 256
+CHATML = ("{%- for message in messages -%}\n{{- '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' -}}\n"
+          "{%- endfor -%}\n{%- if add_generation_prompt -%}\n{{- '<|im_start|>assistant\\n' -}}\n{%- endif -%}")
 
 
 class PseudoModel(TemplateLM):
@@ -32,6 +35,14 @@ class PseudoModel(TemplateLM):
         self.completions, self.max_length = completions, max_length
 
     eot_token_id = END_TOKEN
+
+    def apply_chat_template(self, chat_history, add_generation_prompt=True):
+        return jinja2.Template(CHATML).render(messages=chat_history, add_generation_prompt=add_generation_prompt)
+
+    def chat_template(self, chat_template=False):
+        return CHATML
+
+    tokenizer_name = "pseudo"
 
     def tok_encode(self, string, add_special_tokens=None, **kwargs):
         return list(string.encode())
@@ -70,13 +81,14 @@ class PseudoModel(TemplateLM):
         return texts
 
 
-def harness_run(folder, records, config, completions, max_length):
+def harness_run(folder, records, config, completions, max_length, **chat):
     data = folder / "data.jsonl"
     data.write_text("".join(json.dumps(record) + "\n" for record in records))
     full = dict(task="probe", dataset_path="json", test_split="test", num_fewshot=0,
                 dataset_kwargs={"data_files": {"test": str(data)}, "cache_dir": str(folder / "cache")}, **config)
     # Not simple_evaluate, which reads the thousands of tasks that come with the harness.
-    outcome = evaluate(PseudoModel(completions, max_length), {"probe": ConfigurableTask(config=full)}, bootstrap_iters=100)
+    outcome = evaluate(PseudoModel(completions, max_length), {"probe": ConfigurableTask(config=full)}, bootstrap_iters=100,
+                       **chat)
     samples = outcome.pop("samples")
     tracker = evaluation_tracker.EvaluationTracker(output_path=str(folder / "harness"))
     tracker.general_config_tracker.model_name_sanitized = "m"
@@ -87,13 +99,13 @@ def harness_run(folder, records, config, completions, max_length):
     return json.loads(results.read_text()), [json.loads(line) for line in lines.read_text().splitlines()]
 
 
-def suture_run(folder, records, header, completions, max_length):
+def suture_run(folder, records, header, completions, max_length, chat=()):
     task, answers, out = folder / "probe.jsonl", folder / "completions.json", folder / "suture"
     out.mkdir(parents=True)
     lines = [json.dumps({"task": {"name": "probe", **header}}), *map(json.dumps, records)]
     task.write_text("\n".join(lines) + "\n")
     answers.write_text(json.dumps(completions))
-    done = subprocess.run([PROBE, task, answers, str(max_length), out], capture_output=True, text=True)
+    done = subprocess.run([PROBE, task, answers, str(max_length), out, *chat], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     samples = [json.loads(line) for line in (out / "samples.jsonl").read_text().splitlines()]
     return json.loads((out / "results.json").read_text()), samples
@@ -103,10 +115,12 @@ def suture_run(folder, records, header, completions, max_length):
 def both(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
 
-    def run(records, config, header, completions=None, max_length=64):
+    def run(records, config, header, completions=None, max_length=64, system=None):
         completions = completions or {}
-        theirs = harness_run(tmp_path, records, config, completions, max_length)
-        return suture_run(tmp_path, records, header, completions, max_length), theirs
+        chat = {} if system is None else dict(apply_chat_template=True, system_instruction=system or None)
+        theirs = harness_run(tmp_path, records, config, completions, max_length, **chat)
+        ours = suture_run(tmp_path, records, header, completions, max_length, [] if system is None else [CHATML, system])
+        return ours, theirs
 
     return run
 
@@ -141,6 +155,19 @@ def test_choices(both, description, delimiter):
                   metric_list=[{"metric": "acc"}, {"metric": "acc_norm"}, {"metric": "acc_bytes"}])
     header = {"description": description, "target_delimiter": delimiter}
     assert_same(*both(CHOICES, config, header))
+
+
+@pytest.mark.parametrize("description, system", [("", ""), ("Answer well. ", ""), ("Answer well.", "Be brief."), ("", "Be brief.")])
+def test_choices_in_a_chat(both, description, system):
+    config = dict(output_type="multiple_choice", doc_to_text="context", doc_to_choice="choices", doc_to_target="gold",
+                  description=description, metric_list=[{"metric": "acc"}])
+    records = [record for record in CHOICES if record["context"]]
+    ours, theirs = both(records, config, {"description": description}, system=system, max_length=256)
+    assert ours[1][0]["arguments"]["gen_args_0"]["arg_1"] == "Paris"
+    for sample, expected in zip(ours[1], theirs[1], strict=True):
+        for key in ("arguments", "resps", "target", "doc_hash", "prompt_hash", "acc"):
+            assert sample[key] == expected[key], key
+    assert ours[0]["results"]["probe"]["acc,none"] == theirs[0]["results"]["probe"]["acc,none"]
 
 
 def test_texts(both):

@@ -67,6 +67,11 @@ TEST(ProgressEstimate, OfAClockThatStandsOrBytesThatGoBackIsNoNonsense) {
   }
 }
 
+TEST(ProgressText, CountsWhatIsNotBytes) {
+  EXPECT_EQ(progress_text({"sciq", 45, 100, "requests"}, {8.25, 7.0}, 80),
+            "sciq  45 %  8.25 requests/s  7 s left");
+}
+
 TEST(ProgressText, SaysWhatHowFarHowFastHowLong) {
   EXPECT_EQ(progress_text({"writing", 45, 100}, {812e6, 3.0}, 80),
             "writing  45 %  812.0 MB/s  3 s left");

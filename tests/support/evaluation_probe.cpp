@@ -1,5 +1,5 @@
 // Scores a task with the pseudo-model and prints the harness's files: what tests/parity compares.
-//   evaluation_probe TASK COMPLETIONS MAX_LENGTH OUT
+//   evaluation_probe TASK COMPLETIONS MAX_LENGTH OUT [CHAT_TEMPLATE SYSTEM_INSTRUCTION]
 #include <exception>
 #include <iostream>
 
@@ -11,7 +11,8 @@
 namespace {
 
 void run(const std::string& task_path, const std::string& completions, std::int64_t max_length,
-         const std::filesystem::path& out) {
+         const std::filesystem::path& out, const std::string& chat_template,
+         const std::string& system_instruction) {
   using namespace suture;
   test::PseudoModel model(max_length);
   model.completions =
@@ -19,6 +20,8 @@ void run(const std::string& task_path, const std::string& completions, std::int6
   const Task task = Task::open(task_path);
   report::EvaluationProtocol protocol;
   protocol.model = "org/pseudo";
+  if (!chat_template.empty()) protocol.options.chat = ChatTemplate::recognise(chat_template, "");
+  protocol.options.system_instruction = system_instruction;
   report::TaskEvaluation scored{
       task, evaluation::evaluate(model, test::byte_codec(), task, protocol.options)};
   format::write_small_file(out / "samples.jsonl", report::harness_samples(protocol, scored));
@@ -30,8 +33,10 @@ void run(const std::string& task_path, const std::string& completions, std::int6
 }  // namespace
 
 int main(int argc, char** argv) try {
-  if (argc != 5) return 2;
-  run(argv[1], argv[2], std::stoll(argv[3]), argv[4]);
+  if (argc != 5 && argc != 7) return 2;
+  const bool has_chat = argc == 7;
+  run(argv[1], argv[2], std::stoll(argv[3]), argv[4], has_chat ? argv[5] : "",
+      has_chat ? argv[6] : "");
   return 0;
 } catch (const std::exception& error) {
   std::cerr << error.what() << "\n";
