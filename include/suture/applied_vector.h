@@ -21,7 +21,8 @@ class AppliedVector {
   AppliedVector(const AppliedVector&) = delete;
   AppliedVector& operator=(const AppliedVector&) = delete;
 
-  /// Puts another scale in place of the present one: the same bytes as applying it first.
+  /// Puts another scale in place of the present one: the same bytes as applying it first. Throws
+  /// what `TaskVector::apply_to` throws; the weights are then without the vector.
   void rescale(double scale);
 
  private:

@@ -87,7 +87,8 @@ class CausalModel {
                                                const ModelRun& run) = 0;
 
   /// Continuations in the order of the requests. A generation also ends, as kLength, when it
-  /// reaches `max_length()`.
+  /// reaches `max_length()`. Throws UsageError for prompts longer than that and for sampling that
+  /// means nothing, and Error when the model's scores are no numbers.
   virtual std::vector<Generation> generate(const std::vector<GenerationRequest>& requests,
                                            const ModelRun& run) = 0;
 

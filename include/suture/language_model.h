@@ -27,7 +27,9 @@ struct LanguageModelOptions {
   /// change what it computes.
   bool ignore_unknown_settings = false;
 
-  RunOptions run;  ///< Of loading.
+  /// Of loading. Its `threads` also multiply weights for as long as the model lives; LibTorch's own
+  /// operations run on LibTorch's threads, whose number is the caller's affair.
+  RunOptions run;
 };
 
 /// What a model is, in numbers.
@@ -55,8 +57,9 @@ class LanguageModel : public CausalModel {
   /// name; FormatError for a missing, unexpected or misshapen tensor.
   static LanguageModel open(const std::string& location, const LanguageModelOptions& options = {});
 
-  /// A model of the text of a `config.json` and its weights, which are shared. `name` stands for it
-  /// in errors. Throws as `open` does.
+  /// A model of the text of a `config.json` and its weights. Tensors on `options.device` are
+  /// shared, others copied to it: apply vectors to `weights()`. `name` stands for the model in
+  /// errors. Throws as `open` does.
   LanguageModel(const std::string& config_json, StateDict weights,
                 const LanguageModelOptions& options = {}, const std::string& name = "the model");
 

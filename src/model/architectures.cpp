@@ -52,15 +52,14 @@ DecoderConfig read_common_settings(ConfigReader& config) {
   decoder.windows.assign(static_cast<std::size_t>(decoder.layers), 0);
   decoder.tied_head = config.flag("tie_word_embeddings", false);
   config.require("hidden_act", "silu");
-  config.require("partial_rotary_factor", 1.0);
+  config.require("is_causal", true);
   return decoder;
 }
 
 std::vector<std::int64_t> read_switched_windows(ConfigReader& config, std::int64_t layers) {
   const bool slides = config.flag("use_sliding_window", false);
-  const auto window = config.optional_count("sliding_window");
+  const auto window = config.window();
   const auto sliding = config.sliding_layers(layers);
-  // A count, but 0 is common: every layer slides.
   const std::int64_t first = config.index("max_window_layers", 28);
   std::vector<std::int64_t> windows(static_cast<std::size_t>(layers), 0);
   for (std::size_t i = 0; i < windows.size(); ++i) {
@@ -81,6 +80,7 @@ DecoderConfig describe_decoder(const format::Json& config, const std::string& fi
   if (describe == architectures().end())
     reader.not_implemented("model_type '" + printable(type) + "'", implemented());
   reader.require("quantization_config", nullptr);
+  reader.require("use_mrope", false);
   const DecoderConfig decoder = describe->second(reader);
   require_consistent(reader, decoder);
   if (!ignore_unknown_settings) reader.refuse_unknown();

@@ -18,10 +18,12 @@ constexpr std::int64_t kMaxCount = 1'000'000'000;
 constexpr std::array kWithoutEffect{"_attn_implementation",
                                     "_name_or_path",
                                     "architectures",
+                                    "add_cross_attention",
                                     "attention_dropout",
                                     "attn_implementation",
                                     "auto_map",
                                     "bos_token_id",
+                                    "chunk_size_feed_forward",
                                     "dtype",
                                     "eos_token_id",
                                     "finetuning_task",
@@ -29,6 +31,7 @@ constexpr std::array kWithoutEffect{"_attn_implementation",
                                     "id2label",
                                     "initializer_range",
                                     "is_decoder",
+                                    "is_encoder_decoder",
                                     "label2id",
                                     "model_type",
                                     "output_attentions",
@@ -39,7 +42,9 @@ constexpr std::array kWithoutEffect{"_attn_implementation",
                                     "resid_pdrop",
                                     "return_dict",
                                     "task_specific_params",
+                                    "tie_encoder_decoder",
                                     "torch_dtype",
+                                    "torchscript",
                                     "transformers_version",
                                     "unk_token_id",
                                     "unsloth_fixed",
@@ -47,17 +52,21 @@ constexpr std::array kWithoutEffect{"_attn_implementation",
                                     "use_cache"};
 
 bool is_without_effect(const std::string& name, const Json& value) {
-  if (value.is_null() || value == Json(false)) return true;
+  if (value.is_null()) return true;
   if ((value.is_array() || value.is_object()) && value.empty()) return true;
   return std::find(kWithoutEffect.begin(), kWithoutEffect.end(), name) != kWithoutEffect.end();
+}
+
+const Json* written_object(const Json& root, const char* name) {
+  const auto at = root.find(name);
+  return at != root.end() && at->is_object() && !at->empty() ? &*at : nullptr;
 }
 
 // The settings of rope in one object, whichever version of transformers wrote them.
 Json rope_settings(const Json& root) {
   Json settings = Json::object();
-  for (const char* name : {"rope_scaling", "rope_parameters"}) {
-    const auto at = root.find(name);
-    if (at != root.end() && at->is_object() && !at->empty()) settings = *at;
+  for (const char* name : {"rope_parameters", "rope_scaling"}) {
+    if (const Json* written = written_object(root, name)) settings = *written;
   }
   const auto theta = root.find("rope_theta");
   if (theta != root.end() && !theta->is_null() && !settings.contains("rope_theta"))
@@ -176,12 +185,22 @@ std::optional<std::vector<bool>> ConfigReader::sliding_layers(std::int64_t layer
 }
 
 void ConfigReader::require(const char* name, const Json& only) {
-  const Json* value = find(name);
-  if (value != nullptr && *value != only) not_implemented(shown(name, *value), only.dump());
+  read_.insert(name);
+  const auto at = root_.find(name);
+  if (at != root_.end() && *at != only) not_implemented(shown(name, *at), only.dump());
+}
+
+std::optional<std::int64_t> ConfigReader::window() {
+  const auto window = optional_count("sliding_window");
+  return window || has("sliding_window") ? window : std::optional<std::int64_t>(4096);
 }
 
 RopeConfig ConfigReader::rope(std::int64_t max_length) {
   for (const char* name : {"rope_theta", "rope_scaling", "rope_parameters"}) read_.insert(name);
+  const Json* old = written_object(root_, "rope_scaling");
+  const Json* now = written_object(root_, "rope_parameters");
+  if (old != nullptr && now != nullptr && *old != *now)
+    fail("rope_scaling and rope_parameters that differ", "one of them");
   const Json settings = rope_settings(root_);
   ConfigReader reader(settings, file_);
   const std::string type = reader.text("rope_type", "default");
@@ -192,7 +211,10 @@ RopeConfig ConfigReader::rope(std::int64_t max_length) {
   RopeConfig rope;
   rope.kind = kind->second.first;
   rope.theta = reader.positive("rope_theta", rope.theta);
-  reader.require("partial_rotary_factor", 1.0);
+  for (ConfigReader* place : {this, &reader}) {
+    if (place->positive("partial_rotary_factor", 1) != 1)
+      not_implemented("a partial_rotary_factor other than 1", "rotation of whole heads");
+  }
   for (const auto& [name, value] : settings.items()) {
     const bool known = name == "rope_theta" || name == "rope_type" ||
                        name == "partial_rotary_factor" || kind->second.second.count(name) > 0;

@@ -45,6 +45,9 @@ class ConfigReader {
   /// wrote them. Throws UsageError for a kind that is not implemented.
   RopeConfig rope(std::int64_t max_length);
 
+  /// `sliding_window`: none when it is null; 4096, as in transformers, when nothing is said.
+  std::optional<std::int64_t> window();
+
   /// Throws UsageError when `name` is there with another value than `only`, the one implemented.
   void require(const char* name, const format::Json& only);
 

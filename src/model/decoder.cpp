@@ -149,6 +149,22 @@ at::Tensor Decoder::feed_forward(const at::Tensor& hidden, const DecoderLayer& l
 
 at::Tensor Decoder::feed(const at::Tensor& token_ids, const std::vector<std::int64_t>& starts,
                          KeyValueCache& cache) {
+  const std::int64_t length = token_ids.size(1);
+  const std::int64_t piece = std::max<std::int64_t>(kPieceTokens / token_ids.size(0), 1);
+  if (length <= piece) return feed_piece(token_ids, starts, cache);
+  cache.reserve(*std::max_element(starts.begin(), starts.end()) + length);
+  std::vector<at::Tensor> hidden;
+  std::vector<std::int64_t> places = starts;
+  for (std::int64_t begin = 0; begin < length; begin += piece) {
+    const std::int64_t count = std::min(piece, length - begin);
+    hidden.push_back(feed_piece(token_ids.narrow(1, begin, count), places, cache));
+    for (std::int64_t& place : places) place += count;
+  }
+  return at::cat(hidden, 1);
+}
+
+at::Tensor Decoder::feed_piece(const at::Tensor& token_ids, const std::vector<std::int64_t>& starts,
+                               KeyValueCache& cache) {
   const bool is_few = token_ids.numel() <= static_cast<std::int64_t>(kernels::kMaxProductInputs);
   const OneTorchThread alone(is_few && options_.device().is_cpu());
   Step step = make_step(token_ids, starts, cache);

@@ -49,14 +49,20 @@ class Decoder {
   /// Feeds `token_ids`, int64 [rows, length], whose row i stands at positions `starts[i]` on,
   /// behind what `cache` holds of the row, and adds their keys and values to it. Gives the hidden
   /// states [rows, length, hidden_size] for `head`. A row may be padded at its end with any token.
+  /// Long rows go through in pieces of `kPieceTokens` tokens in all, which bounds the memory of
+  /// activations.
   at::Tensor feed(const at::Tensor& token_ids, const std::vector<std::int64_t>& starts,
                   KeyValueCache& cache);
+
+  static constexpr std::int64_t kPieceTokens = 1024;
 
   /// Scores of the vocabulary, f32 [n, vocab_size], for hidden states [n, hidden_size].
   at::Tensor head(const at::Tensor& hidden);
 
  private:
   struct Step;
+  at::Tensor feed_piece(const at::Tensor& token_ids, const std::vector<std::int64_t>& starts,
+                        KeyValueCache& cache);
   Step make_step(const at::Tensor& token_ids, const std::vector<std::int64_t>& starts,
                  KeyValueCache& cache);
   at::Tensor norm(const at::Tensor& hidden, const at::Tensor& weight) const;

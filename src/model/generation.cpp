@@ -6,6 +6,8 @@
 
 #include <ATen/ATen.h>
 
+#include "suture/error.h"
+
 #include "kernels/weight_product.h"
 #include "model/one_torch_thread.h"
 #include "model/sampler.h"
@@ -121,6 +123,13 @@ class Batch {
 
   std::vector<Choice> choose(const at::Tensor& hidden) {
     const at::Tensor logits = decoder_.head(hidden);
+    if (!logits.amax(1).isfinite().all().item<bool>()) {
+      throw Error({{},
+                   {},
+                   "the model's scores are no numbers",
+                   {},
+                   "compute in f32, or look for NaN in its weights"});
+    }
     std::vector<AskedToken> asked;
     for (std::size_t i = 0; i < rows_.size(); ++i) {
       const auto state = static_cast<std::int64_t>(i);

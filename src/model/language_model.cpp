@@ -15,6 +15,7 @@
 #include "model/architectures.h"
 #include "model/decoder.h"
 #include "model/generation.h"
+#include "model/sampler.h"
 #include "model/scoring.h"
 #include "stream/worker_pool.h"
 
@@ -93,11 +94,11 @@ LanguageModelInfo make_info(const model::DecoderConfig& config, const StateDict&
   info.dtype = options.dtype;
   info.cache_token_bytes = static_cast<std::uint64_t>(2 * config.layers * config.key_value_heads *
                                                       config.head_size * bytes_of(options.dtype));
-  std::set<const void*> counted;  // a tied head may be there under two names
+  std::set<const void*> counted;  // a tied head may share its embedding's memory
   for (const auto& [name, tensor] : weights) {
-    if (!counted.insert(tensor.const_data_ptr()).second) continue;
-    info.parameters += tensor.numel();
-    info.weight_bytes += tensor.nbytes();
+    const bool is_second = config.tied_head && name == "lm_head.weight";
+    if (!is_second) info.parameters += tensor.numel();
+    if (counted.insert(tensor.const_data_ptr()).second) info.weight_bytes += tensor.nbytes();
   }
   return info;
 }
@@ -191,6 +192,7 @@ std::vector<Generation> LanguageModel::generate(const std::vector<GenerationRequ
     if (request.prompt.size() > static_cast<std::size_t>(max_length()))
       refuse("a prompt of " + std::to_string(request.prompt.size()) + " tokens",
              "at most " + std::to_string(max_length()), "shorten the prompt");
+    model::Sampler{request.sampling};  // refuses what means nothing, before the work
   }
   return model::generate(state_->decoder, requests, run);
 }

@@ -1,5 +1,7 @@
 #include "stream/thread_team.h"
 
+#include <system_error>
+
 namespace suture::stream {
 namespace {
 
@@ -19,7 +21,12 @@ void await_change(const std::atomic<std::uint32_t>& value, std::uint32_t old) {
 }  // namespace
 
 ThreadTeam::ThreadTeam(unsigned size) {
-  for (unsigned part = 1; part < size; ++part) threads_.emplace_back([this, part] { serve(part); });
+  try {
+    for (unsigned part = 1; part < size; ++part)
+      threads_.emplace_back([this, part] { serve(part); });
+  } catch (const std::system_error&) {
+    // Fewer, when the system has no more threads to give.
+  }
 }
 
 ThreadTeam::~ThreadTeam() {

@@ -12,7 +12,7 @@ namespace suture::stream {
 /// watch for the next one for a moment before they sleep. Not synchronised: one `run` at a time.
 class ThreadTeam {
  public:
-  /// `size` threads, the calling one included; at least 1.
+  /// `size` threads, the calling one included; at least 1. Fewer where the system has no more.
   explicit ThreadTeam(unsigned size);
   ~ThreadTeam();
   ThreadTeam(const ThreadTeam&) = delete;

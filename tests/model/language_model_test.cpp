@@ -1,6 +1,7 @@
 #include "suture/language_model.h"
 
 #include <atomic>
+#include <limits>
 
 #include <ATen/ATen.h>
 
@@ -9,6 +10,7 @@
 #include "suture/applied_vector.h"
 #include "suture/error.h"
 
+#include "core/cuda_driver.h"
 #include "support/tiny_decoder.h"
 
 namespace suture {
@@ -161,6 +163,47 @@ TEST(LanguageModelGenerate, EndsAtTheModelsLength) {
   EXPECT_TRUE(model.generate({request})[0].tokens.empty());
 }
 
+// Beyond the room that a cache begins with, with rows of different lengths.
+TEST(LanguageModelGenerate, GoesOnWhenItsCacheIsFull) {
+  std::string config = tiny_config();
+  config.replace(config.find("128"), 3, "999");
+  LanguageModel model(config, tiny_weights());
+  std::vector<GenerationRequest> requests(2);
+  requests[0].prompt = tiny_tokens(5, 1);
+  requests[1].prompt = tiny_tokens(40, 2);
+  for (GenerationRequest& request : requests) request.max_new_tokens = 320;
+  const auto generations = model.generate(requests);
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    const TokenIds& tokens = generations[i].tokens;
+    ASSERT_EQ(tokens.size(), 320u);
+    const at::Tensor likeliest = logits_of(model, joined(requests[i].prompt, tokens)).argmax(1);
+    for (std::size_t step = 0; step < tokens.size(); ++step) {
+      const auto place = static_cast<std::int64_t>(requests[i].prompt.size() + step) - 1;
+      ASSERT_EQ(tokens[step], likeliest[place].item<std::int64_t>()) << "step " << step;
+    }
+  }
+}
+
+TEST(LanguageModelGenerate, RefusesScoresThatAreNoNumbers) {
+  LanguageModel model = tiny_model();
+  model.weights().at("model.norm.weight").fill_(std::numeric_limits<float>::quiet_NaN());
+  GenerationRequest request;
+  request.prompt = {1};
+  EXPECT_THROW(model.generate({request}), Error);
+  request.sampling.temperature = 1;
+  EXPECT_THROW(model.generate({request}), Error);
+}
+
+TEST(LanguageModelGenerate, RefusesSamplingThatMeansNothingBeforeTheWork) {
+  LanguageModel model = tiny_model();
+  std::vector<GenerationRequest> requests(20);
+  for (GenerationRequest& request : requests) request.prompt = {1, 2};
+  requests.back().sampling.top_p = 0;
+  ModelRun run;
+  run.on_progress = [](std::size_t, std::size_t) { ADD_FAILURE() << "has begun"; };
+  EXPECT_THROW(model.generate(requests, run), UsageError);
+}
+
 TEST(LanguageModelGenerate, DrawsTheSameWithTheSameSeed) {
   LanguageModel model = tiny_model();
   GenerationRequest request;
@@ -262,6 +305,24 @@ TEST(LanguageModel, TellsWhatItIs) {
   EXPECT_EQ(info.parameters, parameters);
   EXPECT_EQ(info.weight_bytes, static_cast<std::uint64_t>(2 * parameters));
   EXPECT_EQ(info.cache_token_bytes, 2u * 3 * 2 * 8 * 4);
+}
+
+TEST(LanguageModelOnGpu, DoesAsTheCpuDoes) {
+  if (cuda_device_count() == 0) GTEST_SKIP() << "there is no GPU";
+  LanguageModelOptions options;
+  options.device = at::kCUDA;
+  LanguageModel here = tiny_model(), there(tiny_config(), tiny_weights(), options);
+  const auto requests = varied_requests();
+  const auto wanted = here.score(requests), found = there.score(requests);
+  for (std::size_t i = 0; i < requests.size(); ++i)
+    EXPECT_NEAR(found[i].log_probability(), wanted[i].log_probability(), 1e-3);
+  std::vector<GenerationRequest> prompts(2);
+  prompts[0].prompt = tiny_tokens(3, 1);
+  prompts[1].prompt = tiny_tokens(20, 2);
+  for (GenerationRequest& prompt : prompts) prompt.max_new_tokens = 30;
+  const auto continued = here.generate(prompts), continued_there = there.generate(prompts);
+  for (std::size_t i = 0; i < prompts.size(); ++i)
+    EXPECT_EQ(continued_there[i].tokens, continued[i].tokens);
 }
 
 std::string refusal(const std::string& config, const StateDict& weights) {

@@ -115,6 +115,19 @@ def test_logits(pair, name):
     assert (found - wanted).abs().max() <= 1e-4
 
 
+@pytest.mark.parametrize("name", ["qwen2-yarn", "llama3", "mistral-sliding"])
+def test_logits_of_more_tokens_than_a_piece(pair, name, tmp_path):
+    long = Pair(tmp_path, None)
+    config = json.loads((pair(name).folder / "model/config.json").read_text())
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/config.json").write_text(json.dumps({**config, "max_position_embeddings": 2048}))
+    os.link(pair(name).folder / "model/model.safetensors", tmp_path / "model/model.safetensors")
+    tokens = random_tokens(2, 1300)  # pieces hold 512 of each row
+    with torch.no_grad():
+        wanted = load_reference(tmp_path, torch.float32)(tokens).logits
+    assert (long.probe("logits", tokens=tokens)["logits"] - wanted).abs().max() <= 1e-4
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_greedy_continuations_with_and_without_cache(pair, name):
     both = pair(name)
@@ -190,6 +203,9 @@ def test_half_precision(pair, name, dtype, tolerance):
     ("qwen2", {"hidden_size": -64}, "hidden_size"),
     ("qwen2", {"num_key_value_heads": 3}, "a multiple"),
     ("mistral", {"sliding_window": "wide"}, "sliding_window"),
+    ("llama", {"is_causal": False}, "is_causal"),
+    ("llama", {"use_qk_norm": False}, "use_qk_norm"),
+    ("qwen2", {"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}}, "differ"),
 ])
 def test_refusals(pair, tmp_path, name, change, complaint):
     source = pair(name).folder / "model"
@@ -218,3 +234,16 @@ def test_configs_of_transformers_4(pair, tmp_path, settings):
     tokens = random_tokens(1, 50)
     old = Pair(tmp_path, both.model).probe("logits", tokens=tokens)["logits"]
     assert torch.equal(old, both.probe("logits", tokens=tokens)["logits"])
+
+
+def test_a_window_that_is_not_named(pair, tmp_path):
+    config = json.loads((pair("qwen2").folder / "model/config.json").read_text())
+    del config["sliding_window"], config["layer_types"]
+    config.update(use_sliding_window=True, max_window_layers=0, max_position_embeddings=8192)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/config.json").write_text(json.dumps(config))
+    os.link(pair("qwen2").folder / "model/model.safetensors", tmp_path / "model/model.safetensors")
+    tokens = random_tokens(1, 4200)  # transformers takes a window of 4096
+    with torch.no_grad():
+        wanted = load_reference(tmp_path, torch.float32)(tokens).logits
+    assert (Pair(tmp_path, None).probe("logits", tokens=tokens)["logits"] - wanted).abs().max() <= 1e-4

@@ -8,6 +8,8 @@ DecoderConfig describe_qwen2(ConfigReader& config) {
   decoder.architecture = "Qwen2ForCausalLM";
   decoder.windows = read_switched_windows(config, decoder.layers);
   decoder.query_key_value_bias = true;
+  config.flag("attention_bias", true);  // read by nobody
+  config.require("mlp_bias", false);
   return decoder;
 }
 

@@ -9,6 +9,7 @@ DecoderConfig describe_qwen3(ConfigReader& config) {
   decoder.head_size = config.count("head_dim", 128);
   decoder.windows = read_switched_windows(config, decoder.layers);
   decoder.query_key_norm = true;
+  config.require("mlp_bias", false);
   decoder.query_key_value_bias = decoder.output_bias = config.flag("attention_bias", false);
   return decoder;
 }
