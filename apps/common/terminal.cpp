@@ -160,8 +160,12 @@ RunOptions with_terminal(const Arguments& arguments) {
 int cancelling_signal() { return last_signal; }
 
 void install_signal_handlers() {
-  std::signal(SIGINT, on_signal);
-  std::signal(SIGTERM, on_signal);
+  // Without SA_RESTART, so that a read that waits for input ends.
+  struct sigaction action {};
+  action.sa_handler = on_signal;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
   // A broken pipe and a file over its limit are errors of the write, to be told and cleaned up
   // after.
   std::signal(SIGPIPE, SIG_IGN);

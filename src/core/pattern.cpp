@@ -80,9 +80,8 @@ std::vector<PatternMatch> Pattern::find_all(std::string_view subject) const {
   const std::uint32_t pairs = pcre2_get_ovector_count(data.get());
   std::vector<PatternMatch> matches;
   std::size_t from = 0;
-  bool after_empty = false;
-  // After an empty match the next one may begin at the same place, but must not be empty there.
-  while (match(subject, from, after_empty ? PCRE2_NOTEMPTY_ATSTART : 0, data.get()) >= 0) {
+  unsigned options = 0;
+  while (match(subject, from, options, data.get()) >= 0) {
     PatternMatch found;
     found.begin = bounds[0];
     // \K may place the beginning behind the end.
@@ -92,7 +91,9 @@ std::vector<PatternMatch> Pattern::find_all(std::string_view subject) const {
       const std::size_t begin = bounds[2 * group], end = bounds[2 * group + 1];
       found.groups.emplace_back(begin == PCRE2_UNSET ? "" : subject.substr(begin, end - begin));
     }
-    after_empty = found.end == found.begin;
+    // After an empty match the next one may begin at the same place, but must not be empty there.
+    // The first search has seen that the whole text is UTF-8.
+    options = PCRE2_NO_UTF_CHECK | (found.end == found.begin ? PCRE2_NOTEMPTY_ATSTART : 0);
     from = found.end;
     matches.push_back(std::move(found));
   }

@@ -7,6 +7,8 @@
 namespace suture::model {
 namespace {
 
+constexpr std::int64_t kMaxLayers = 10'000;
+
 using Describe = DecoderConfig (*)(ConfigReader&);
 
 const std::map<std::string, Describe>& architectures() {
@@ -31,8 +33,6 @@ void require_consistent(const ConfigReader& config, const DecoderConfig& decoder
   }
   if (decoder.head_size % 2 != 0)
     config.fail("heads of odd size " + std::to_string(decoder.head_size), "an even size");
-  if (decoder.layers > 10'000)
-    config.fail(std::to_string(decoder.layers) + " layers", "10,000 at most");
 }
 
 }  // namespace
@@ -43,6 +43,8 @@ DecoderConfig read_common_settings(ConfigReader& config) {
   decoder.hidden_size = config.count("hidden_size");
   decoder.intermediate_size = config.count("intermediate_size");
   decoder.layers = config.count("num_hidden_layers");
+  if (decoder.layers > kMaxLayers)
+    config.fail(std::to_string(decoder.layers) + " layers", "10,000 at most");
   decoder.heads = config.count("num_attention_heads");
   decoder.key_value_heads = config.count("num_key_value_heads", decoder.heads);
   decoder.head_size = config.count("head_dim", decoder.hidden_size / decoder.heads);

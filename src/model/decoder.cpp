@@ -6,6 +6,8 @@
 
 #include <ATen/ATen.h>
 
+#include "suture/error.h"
+
 #include "kernels/weight_product.h"
 #include "model/one_torch_thread.h"
 
@@ -171,6 +173,7 @@ at::Tensor Decoder::feed_piece(const at::Tensor& token_ids, const std::vector<st
   at::Tensor hidden = weights_.embedding.index_select(0, token_ids.flatten().to(options_.device()))
                           .to(options_.dtype());
   for (std::size_t i = 0; i < weights_.layers.size(); ++i) {
+    if (cancel_ != nullptr && cancel_->load(std::memory_order_relaxed)) throw Interrupted();
     const DecoderLayer& layer = weights_.layers[i];
     hidden = hidden + attention(norm(hidden, layer.input_norm), i, step);
     hidden = hidden + feed_forward(norm(hidden, layer.attention_norm), layer);

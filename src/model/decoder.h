@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -56,6 +57,10 @@ class Decoder {
 
   static constexpr std::int64_t kPieceTokens = 1024;
 
+  /// From now on `feed` throws Interrupted, between two layers, when `cancel` is true; null for
+  /// never.
+  void watch(const std::atomic<bool>* cancel) { cancel_ = cancel; }
+
   /// Scores of the vocabulary, f32 [n, vocab_size], for hidden states [n, hidden_size].
   at::Tensor head(const at::Tensor& hidden);
 
@@ -75,6 +80,7 @@ class Decoder {
   at::TensorOptions options_;
   LinearEngine linear_;
   RotationTable rotations_;
+  const std::atomic<bool>* cancel_ = nullptr;
 };
 
 }  // namespace suture::model

@@ -162,6 +162,7 @@ at::Tensor LanguageModel::logits(const at::Tensor& token_ids) const {
     refuse("a token id outside the vocabulary",
            "ids from 0 to " + std::to_string(vocab_size() - 1));
   model::Decoder& decoder = state_->decoder;
+  decoder.watch(nullptr);
   const std::int64_t rows = token_ids.size(0);
   model::KeyValueCache cache(decoder.config(), rows, token_ids.size(1), decoder.options());
   const at::Tensor hidden =
@@ -181,6 +182,7 @@ std::vector<ContinuationScore> LanguageModel::score(const std::vector<ScoringReq
       refuse(std::to_string(fed) + " tokens to be fed", "at most " + std::to_string(max_length()),
              "shorten the context");
   }
+  state_->decoder.watch(run.cancel);
   return model::score_continuations(state_->decoder, requests, run);
 }
 
@@ -194,6 +196,7 @@ std::vector<Generation> LanguageModel::generate(const std::vector<GenerationRequ
              "at most " + std::to_string(max_length()), "shorten the prompt");
     model::Sampler{request.sampling};  // refuses what means nothing, before the work
   }
+  state_->decoder.watch(run.cancel);
   return model::generate(state_->decoder, requests, run);
 }
 

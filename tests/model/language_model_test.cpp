@@ -11,6 +11,9 @@
 #include "suture/error.h"
 
 #include "core/cuda_driver.h"
+#include "format/json.h"
+#include "model/architectures.h"
+#include "model/decoder.h"
 #include "support/tiny_decoder.h"
 
 namespace suture {
@@ -226,6 +229,29 @@ TEST(LanguageModel, StopsWhenCancelled) {
   GenerationRequest request;
   request.prompt = {1};
   EXPECT_THROW(model.generate({request}, run), Interrupted);
+}
+
+// A pass over a long prompt takes seconds on a real model.
+TEST(Decoder, StopsBetweenLayers) {
+  const auto config = model::describe_decoder(format::parse_json(tiny_config(), "c"), "c", false);
+  model::Decoder decoder(config, model::bind_weights(config, tiny_weights(), "M"), at::kFloat, 1);
+  model::KeyValueCache cache(config, 1, 4, at::kFloat);
+  const std::atomic<bool> cancel{true};
+  EXPECT_NO_THROW(decoder.feed(at::zeros({1, 2}, at::kLong), {0}, cache));
+  decoder.watch(&cancel);
+  EXPECT_THROW(decoder.feed(at::zeros({1, 2}, at::kLong), {2}, cache), Interrupted);
+}
+
+TEST(LanguageModel, ForgetsTheFlagOfAnEarlierCall) {
+  LanguageModel model = tiny_model();
+  std::atomic<bool> cancel{false};
+  ModelRun run;
+  run.cancel = &cancel;
+  run.batch_size = 1;
+  run.on_progress = [&](std::size_t, std::size_t) { cancel = true; };
+  EXPECT_THROW(model.score({{{1}, {2}}, {{3}, {4}}}, run), Interrupted);
+  EXPECT_NO_THROW(model.score({{{1}, {2}}}));  // the next call has no such flag
+  EXPECT_NO_THROW(model.logits(at::zeros({1, 3}, at::kLong)));
 }
 
 TEST(LanguageModel, RefusesTokensOutsideTheVocabulary) {

@@ -204,6 +204,7 @@ def test_half_precision(pair, name, dtype, tolerance):
     ("qwen2", {"num_key_value_heads": 3}, "a multiple"),
     ("mistral", {"sliding_window": "wide"}, "sliding_window"),
     ("llama", {"is_causal": False}, "is_causal"),
+    ("llama", {"num_hidden_layers": 900_000_000}, "900000000 layers"),
     ("llama", {"use_qk_norm": False}, "use_qk_norm"),
     ("qwen2", {"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}}, "differ"),
 ])
