@@ -1,11 +1,14 @@
 #include <chrono>
 #include <ctime>
 #include <filesystem>
+#include <system_error>
+#include <unistd.h>
 
 #include "suture/error.h"
 #include "suture/language_model.h"
 
 #include "common/command.h"
+#include "common/model_options.h"
 #include "common/terminal.h"
 #include "format/digest.h"
 #include "format/staged_output.h"
@@ -16,7 +19,7 @@ namespace {
 
 using Clock = std::chrono::system_clock;
 
-// The weights as they compute, read once more in memory: 0.1 s for 1 GB.
+// The weights as they compute.
 std::string weights_digest(const StateDict& weights) {
   format::DigestStream digest;
   for (const auto& [name, tensor] : weights) {
@@ -25,16 +28,6 @@ std::string weights_digest(const StateDict& weights) {
     digest.update(std::string_view(static_cast<const char*>(bytes.data_ptr()), bytes.nbytes()));
   }
   return format::to_hex(digest.finish());
-}
-
-LanguageModelOptions model_options(const Arguments& arguments, const RunOptions& run) {
-  LanguageModelOptions options;
-  options.device = at::Device(arguments.device);
-  options.dtype = arguments.dtype.value_or(Dtype::kF32);
-  if (options.dtype == Dtype::kF64)
-    throw UsageError({{}, {}, "--dtype f64", "f32, bf16 or f16, in which models compute", {}});
-  options.run = run;
-  return options;
 }
 
 EvaluationOptions evaluation_options(const Arguments& arguments, const RunOptions& run,
@@ -109,16 +102,23 @@ void write_new_file(const std::filesystem::path& path, const std::string& text) 
   stage.commit();
 }
 
+std::filesystem::path make_folder(const Arguments& arguments) {
+  const std::filesystem::path folder = std::filesystem::path(arguments.output) /
+                                       report::sanitized_model_name(arguments.positional.front());
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (!error && ::access(folder.c_str(), W_OK) != 0)
+    error = std::error_code(errno, std::generic_category());
+  if (error) throw IoError({folder.string(), {}, "cannot be written: " + error.message(), {}, {}});
+  return folder;
+}
+
 // Results last: where they are, the samples are too.
 std::filesystem::path write_files(const Arguments& arguments,
                                   const report::EvaluationProtocol& protocol,
                                   const std::vector<report::TaskEvaluation>& tasks,
                                   Clock::time_point time) {
-  const std::filesystem::path folder =
-      std::filesystem::path(arguments.output) / report::sanitized_model_name(protocol.model);
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error) throw IoError({folder.string(), {}, "cannot be made: " + error.message(), {}, {}});
+  const std::filesystem::path folder = make_folder(arguments);
   const std::string stamp = time_stamp(time);
   for (const report::TaskEvaluation& scored : tasks) {
     const std::string tail = scored.task.name() + "_" + stamp + ".jsonl";
@@ -156,6 +156,7 @@ void say_truncation(const Arguments& arguments, const report::TaskEvaluation& sc
 int run(const Arguments& arguments) {
   const Clock::time_point start = Clock::now();
   const std::vector<Task> tasks = open_tasks(arguments);
+  if (!arguments.output.empty()) make_folder(arguments);  // told before the work
   const RunOptions terminal = with_terminal(arguments);
   const Tokenizer tokenizer = Tokenizer::open(arguments.positional.front());
   LanguageModel model =
@@ -173,11 +174,12 @@ int run(const Arguments& arguments) {
   protocol.start_time = std::chrono::duration<double>(start.time_since_epoch()).count();
   protocol.seconds = std::chrono::duration<double>(Clock::now() - start).count();
 
-  std::filesystem::path results;
-  if (!arguments.output.empty()) results = write_files(arguments, protocol, scored, Clock::now());
+  // Shown first: what cannot be written can still be read.
+  if (arguments.json != "-" && !arguments.quiet) write_stdout(report::to_text(scored));
   if (!arguments.json.empty())
     write_result(arguments.json, ".json", report::to_json(protocol, scored));
-  if (arguments.json != "-" && !arguments.quiet) write_stdout(report::to_text(scored));
+  std::filesystem::path results;
+  if (!arguments.output.empty()) results = write_files(arguments, protocol, scored, Clock::now());
   if (!results.empty() && !arguments.quiet) say("wrote " + results.string() + "\n");
   return kDone;
 }

@@ -17,8 +17,8 @@ const CommandSpec& eval_spec() {
       {"suture eval models/instruct --task gsm8k.jsonl --limit 200",
        "suture eval org/name --task sciq.jsonl --task wiki.jsonl -o results --json -"},
       {"task", "limit", "output", "json", "dtype", "device", "batch", "max-new-tokens", "add-bos",
-       "apply-chat-template", "system-instruction", "score-targets", "write-completions", "threads",
-       "quiet"},
+       "apply-chat-template", "system-instruction", "score-targets", "write-completions",
+       "ignore-unknown-settings", "threads", "quiet"},
       1,
       1};
   return spec;

@@ -1,5 +1,6 @@
 #include <chrono>
 #include <ctime>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -8,38 +9,21 @@
 #include "suture/tokenizer.h"
 
 #include "common/command.h"
+#include "common/model_options.h"
 #include "common/terminal.h"
+#include "evaluate/text_codec.h"
 #include "serve/completions.h"
 
 namespace suture::apps {
 namespace {
 
-LanguageModelOptions model_options(const Arguments& arguments) {
-  LanguageModelOptions options;
-  options.device = at::Device(arguments.device);
-  options.dtype = arguments.dtype.value_or(Dtype::kF32);
-  options.run = with_terminal(arguments);
-  return options;
-}
-
-// A model's vocabulary may be padded with ids that its tokenizer does not know: they have no text.
-TokenIds known_to(const Tokenizer& tokenizer, const TokenIds& ids) {
-  TokenIds known;
-  for (const std::int64_t id : ids) {
-    if (id < tokenizer.vocab_size()) known.push_back(id);
-  }
-  return known;
-}
-
 serve::TextCodec codec_of(const Tokenizer& tokenizer) {
+  const auto kept = std::make_shared<const Tokenizer>(tokenizer);
+  const evaluation::TextCodec text = evaluation::codec_of(*kept);
   serve::TextCodec codec;
-  codec.encode = [tokenizer](std::string_view text) { return tokenizer.encode(text); };
-  codec.decode = [tokenizer](const TokenIds& ids) {
-    return tokenizer.decode(known_to(tokenizer, ids));
-  };
-  codec.text_of_token = [tokenizer](std::int64_t id) {
-    return tokenizer.decode(known_to(tokenizer, {id}), false);
-  };
+  codec.encode = [kept, text](std::string_view prompt) { return text.encode(prompt, false); };
+  codec.decode = [kept, text](const TokenIds& ids) { return text.decode(ids, true); };
+  codec.text_of_token = [kept, text](std::int64_t id) { return text.decode({id}, false); };
   return codec;
 }
 
@@ -78,7 +62,7 @@ std::string how_to_use(const std::string& address, const std::string& name) {
 }
 
 int run(const Arguments& arguments) {
-  const LanguageModelOptions options = model_options(arguments);
+  const LanguageModelOptions options = model_options(arguments, with_terminal(arguments));
   LanguageModel model = LanguageModel::open(arguments.positional.front(), options);
   const serve::ServedModel served = describe(arguments, model);
   const ModelRun model_run{arguments.batch_size, {}, options.run.cancel};

@@ -14,7 +14,7 @@ const CommandSpec& serve_spec() {
       "it is\n"
       "ready, and runs until it is interrupted. No other machine and no web page can reach it.",
       {"suture serve models/grpo", "suture serve models/grpo --port 0 --device cuda --dtype bf16"},
-      {"port", "device", "dtype", "batch", "threads", "quiet"},
+      {"port", "device", "dtype", "batch", "ignore-unknown-settings", "threads", "quiet"},
       1,
       1};
   return spec;

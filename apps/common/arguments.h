@@ -47,7 +47,7 @@ struct Arguments {
   std::optional<std::uint64_t> limit;           ///< Records of each task.
   std::optional<std::uint64_t> max_new_tokens;  ///< Instead of the task's.
   std::string system_instruction;               ///< Stands in the system message.
-  bool apply_chat_template = false;
+  bool apply_chat_template = false, ignore_unknown_settings = false;
   bool add_bos = false, score_targets = false, write_completions = false;
   CheckOptions check;
   RunOptions run;

@@ -32,6 +32,9 @@ class Tokenizer {
   /// The id of a token by its text in the vocabulary, such as `<|im_end|>`.
   std::optional<std::int64_t> id_of(std::string_view token) const;
 
+  /// Whether `id` is a token's. A model's vocabulary may be padded with rows that are not.
+  bool has_id(std::int64_t id) const;
+
   /// The vocabulary's text of `id`, such as `Ġthe`. Throws UsageError for an id that is not in it.
   std::string token_of(std::int64_t id) const;
 

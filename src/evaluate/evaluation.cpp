@@ -32,6 +32,8 @@ struct Work {
   std::size_t count = 0;
 
   const TaskRecord& record(std::size_t index) const { return task.records()[index]; }
+  // A chat template writes the special tokens itself.
+  bool adds_special_tokens() const { return options.add_bos && !options.chat; }
   std::string place(std::size_t index) const {
     return task.name() + ", line " + std::to_string(record(index).line);
   }
@@ -86,8 +88,9 @@ std::vector<RecordResult> score_choices(const Work& work) {
     results[i].prompt = prompt_of(work.task, record.context, work.options);
     for (std::size_t c = 0; c < record.continuations.size(); ++c) {
       const std::string& continuation = continuation_of(record, c, work.options);
-      EncodedPair pair = encode_pair(work.codec, results[i].prompt, continuation,
-                                     work.options.add_bos, work.model.max_length(), work.place(i));
+      EncodedPair pair =
+          encode_pair(work.codec, results[i].prompt, continuation, work.adds_special_tokens(),
+                      work.model.max_length(), work.place(i));
       results[i].truncated_tokens = std::max(results[i].truncated_tokens, pair.truncated);
       requests.push_back(std::move(pair.request));
     }
@@ -115,6 +118,9 @@ std::vector<RecordResult> score_texts(const Work& work, TextSizes& sizes) {
   for (std::size_t i = 0; i < work.count; ++i) {
     const std::string& text = work.record(i).text;
     const TokenIds tokens = work.codec.encode(text, work.options.add_bos);
+    if (tokens.empty())
+      throw UsageError(
+          {work.place(i), {}, "a text without a token", "text that the tokenizer keeps", {}});
     results[i].index = i;
     results[i].scored_tokens = tokens.size();
     for (ScoringRequest& window :
@@ -159,7 +165,7 @@ GenerationRequest generation_request(const Work& work, std::size_t index, Record
   request.max_new_tokens =
       work.options.max_new_tokens.value_or(work.task.settings().max_new_tokens);
   EncodedPair prompt =
-      encode_prompt(work.codec, result.prompt, work.options.add_bos, request.max_new_tokens,
+      encode_prompt(work.codec, result.prompt, work.adds_special_tokens(), request.max_new_tokens,
                     work.model.max_length(), work.place(index));
   request.prompt = std::move(prompt.request.context);
   result.truncated_tokens = prompt.truncated;
@@ -209,11 +215,18 @@ void score_targets(const Work& work, std::vector<RecordResult>& results) {
   std::vector<RecordResult*> scored;
   for (RecordResult& result : results) {
     const TaskRecord& record = work.record(result.index);
-    if (!record.target || record.target->empty()) continue;
+    if (!record.target) continue;
+    if (record.target->empty())
+      throw UsageError({work.place(result.index),
+                        {},
+                        "an empty target cannot be scored",
+                        {},
+                        "leave --score-targets out"});
     const std::string delimiter = work.options.chat ? "" : work.task.settings().target_delimiter;
     const std::string continuation = delimiter + *record.target;
-    requests.push_back(encode_pair(work.codec, result.prompt, continuation, work.options.add_bos,
-                                   work.model.max_length(), work.place(result.index))
+    requests.push_back(encode_pair(work.codec, result.prompt, continuation,
+                                   work.adds_special_tokens(), work.model.max_length(),
+                                   work.place(result.index))
                            .request);
     scored.push_back(&result);
   }

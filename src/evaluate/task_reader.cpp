@@ -1,5 +1,7 @@
 #include "evaluate/task_reader.h"
 
+#include <algorithm>
+
 #include "suture/error.h"
 
 #include "evaluate/answer.h"
@@ -77,11 +79,21 @@ std::vector<FewShotExample> examples_of(TaskFields& fields, const std::string& p
   return examples;
 }
 
+// It becomes part of files' names and of tables.
+void require_name(const TaskFields& fields, const std::string& name) {
+  const bool is_plain = std::none_of(
+      name.begin(), name.end(), [](unsigned char c) { return c < 0x20 || c == 0x7F || c == '/'; });
+  if (name.empty() || name.size() > 150 || name.front() == '.' || !is_plain)
+    fields.refuse("the task's name is '" + printable(name) + "'",
+                  "1 to 150 bytes, no '.' first, no '/' and no control characters");
+}
+
 TaskSettings settings_of(const format::Json& json, const std::string& place,
                          const std::string& name) {
   TaskFields fields(json, place, "the header");
   TaskSettings settings;
   settings.name = fields.text("name").value_or(name);
+  require_name(fields, settings.name);
   settings.version = fields.text("version").value_or(settings.version);
   settings.group = fields.text("group").value_or("");
   settings.description = fields.text("description").value_or("");
@@ -96,12 +108,6 @@ TaskSettings settings_of(const format::Json& json, const std::string& place,
   settings.comparison = comparison_of(fields);
   settings.primary_metric = fields.text("primary_metric").value_or("");
   fields.refuse_others();
-
-  // The name becomes part of a file's name.
-  if (settings.name.empty() || settings.name.find('/') != std::string::npos ||
-      settings.name.front() == '.')
-    fields.refuse("the task's name is '" + printable(settings.name) + "'",
-                  "a text without '/' that begins with no dot");
   if (settings.max_new_tokens < 1)
     fields.refuse("'max_new_tokens' is " + std::to_string(settings.max_new_tokens), "at least 1");
   for (std::size_t i = 0; i < settings.filters.size(); ++i)
@@ -177,7 +183,8 @@ void TaskReader::add_line(std::string_view line) {
   if (evaluation::stripped(line).empty()) return;
   const std::string place = file_ + ":" + std::to_string(line_);
   const format::Json json = format::parse_json(line, place);
-  if (!json.is_object() || !json.contains("task")) return add_record(line, place);
+  const bool is_header = json.is_object() && json.contains("task") && json["task"].is_object();
+  if (!is_header) return add_record(json, line, place);
 
   const TaskFields fields(json, place, "the line");
   if (header_seen_) fields.refuse("a second header", "one, in this file or beside it");
@@ -186,8 +193,8 @@ void TaskReader::add_line(std::string_view line) {
   header_seen_ = true;
 }
 
-void TaskReader::add_record(std::string_view line, const std::string& place) {
-  const format::Json json = format::parse_json(line, place);
+void TaskReader::add_record(const format::Json& json, std::string_view line,
+                            const std::string& place) {
   TaskFields fields(json, place, "the record");
   TaskRecord record;
   record.line = line_;

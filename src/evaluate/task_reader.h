@@ -5,6 +5,8 @@
 
 #include "suture/task.h"
 
+#include "format/json.h"
+
 namespace suture {
 
 /// Builds a Task of the lines of its file, one after the other.
@@ -23,7 +25,7 @@ class TaskReader {
   Task finish();
 
  private:
-  void add_record(std::string_view line, const std::string& place);
+  void add_record(const format::Json& json, std::string_view line, const std::string& place);
 
   std::string file_;
   Task task_;

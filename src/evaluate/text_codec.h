@@ -20,6 +20,10 @@ struct TextCodec {
   std::int64_t prefix_token() const;
 };
 
+/// The codec of a tokenizer, which must outlive it. Ids without a token, which a padded vocabulary
+/// has, decode to nothing.
+TextCodec codec_of(const Tokenizer& tokenizer);
+
 /// `suture::evaluate` with any codec.
 Evaluation evaluate(CausalModel& model, const TextCodec& codec, const Task& task,
                     const EvaluationOptions& options);

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "suture/error.h"
 #include "suture/version.h"
 
 namespace suture::report {
@@ -102,6 +103,8 @@ Json describe(const EvaluationProtocol& protocol) {
           {"device", protocol.device},
           {"limit", optional(protocol.options.limit)},
           {"add_bos", protocol.options.add_bos},
+          {"end_tokens", protocol.options.end_tokens},
+          {"score_targets", protocol.options.score_targets},
           {"batch", protocol.options.run.batch_size},
           {"suture_version", kVersion},
           {"seconds", protocol.seconds}};
@@ -115,8 +118,8 @@ std::string to_text(const std::vector<TaskEvaluation>& tasks) {
   for (const TaskEvaluation& scored : tasks)
     for (const MetricResult& metric : scored.evaluation.metrics) {
       const bool known = metric.standard_error.has_value();
-      rows.push_back({scored.task.name(), label_of(metric), fixed(metric.value),
-                      known ? fixed(*metric.standard_error) : "-",
+      rows.push_back({printable(scored.task.name()), printable(label_of(metric)),
+                      fixed(metric.value), known ? fixed(*metric.standard_error) : "-",
                       known ? fixed(*metric.low) + " to " + fixed(*metric.high) : "-",
                       std::to_string(scored.evaluation.records.size())});
     }

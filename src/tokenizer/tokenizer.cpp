@@ -173,6 +173,8 @@ std::optional<std::int64_t> Tokenizer::id_of(std::string_view token) const {
   return content_->id_of(token);
 }
 
+bool Tokenizer::has_id(std::int64_t id) const { return content_->find_token(id) != nullptr; }
+
 std::string Tokenizer::token_of(std::int64_t id) const { return content_->token_of(id); }
 
 std::int64_t Tokenizer::vocab_size() const { return content_->end(); }

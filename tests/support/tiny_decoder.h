@@ -18,7 +18,7 @@ inline std::string tiny_config(const std::string& more = {}) {
 }
 
 /// Its weights, at random and the same at every call; the head is its own.
-inline StateDict tiny_weights(at::ScalarType type = at::kFloat) {
+inline StateDict tiny_weights(at::ScalarType type = at::kFloat, std::int64_t vocab_size = 61) {
   const at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(5);
   StateDict weights;
   const auto add = [&](const std::string& name, at::IntArrayRef shape, double scale = 0.2) {
@@ -26,7 +26,7 @@ inline StateDict tiny_weights(at::ScalarType type = at::kFloat) {
                        (name.find("norm") != std::string::npos ? 1 : 0))
                           .to(type));
   };
-  add("model.embed_tokens.weight", {61, 32}, 1);
+  add("model.embed_tokens.weight", {vocab_size, 32}, 1);
   for (int i = 0; i < 3; ++i) {
     const std::string layer = "model.layers." + std::to_string(i) + ".";
     add(layer + "input_layernorm.weight", {32});
@@ -41,7 +41,7 @@ inline StateDict tiny_weights(at::ScalarType type = at::kFloat) {
     add(layer + "mlp.down_proj.weight", {32, 48});
   }
   add("model.norm.weight", {32});
-  add("lm_head.weight", {61, 32});
+  add("lm_head.weight", {vocab_size, 32});
   return weights;
 }
 
