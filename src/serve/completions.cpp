@@ -71,16 +71,18 @@ TokenIds end_tokens_of(const CompletionsRequest& request, const ServedModel& ser
   return ends;
 }
 
-// --- Asking the model
-// --------------------------------------------------------------------------------
+// --- Asking the model --------------------------------------------------------------------------
 
-GenerationRequest generation_of(const TokenIds& prompt, const CompletionsRequest& request,
+constexpr std::uint64_t kSeedStep = 0x9E3779B97F4A7C15;
+
+GenerationRequest generation_of(std::size_t index, const CompletionsRequest& request,
                                 const ServedModel& served) {
   GenerationRequest asked;
-  asked.prompt = prompt;
+  asked.prompt = request.prompts[index];
   asked.max_new_tokens = request.max_tokens;
-  asked.end_tokens = end_tokens_of(request, served);
+  asked.end_tokens = request.end_tokens;
   asked.sampling = request.sampling;
+  asked.sampling.seed += index * kSeedStep;  // equal prompts are to give different samples
   if (!request.stop.empty()) {
     asked.stop = [&request, &served](const TokenIds& tokens) {
       return find_stop(text_of(tokens, served.text), request.stop) != std::string::npos;
@@ -124,8 +126,8 @@ void score_prompts(const CompletionsRequest& request, bool with_next_top, Causal
 void generate(const CompletionsRequest& request, const ServedModel& served, CausalModel& model,
               const ModelRun& run, std::vector<Answer>& answers) {
   std::vector<GenerationRequest> asked;
-  for (const TokenIds& prompt : request.prompts)
-    asked.push_back(generation_of(prompt, request, served));
+  for (std::size_t i = 0; i < request.prompts.size(); ++i)
+    asked.push_back(generation_of(i, request, served));
   std::vector<Generation> generations = model.generate(asked, run);
   for (std::size_t i = 0; i < answers.size(); ++i)
     answers[i].generation = std::move(generations[i]);
@@ -209,7 +211,7 @@ std::pair<std::string, bool> text_of_generation(const Generation& generation,
                                                 const CompletionsRequest& request,
                                                 const ServedModel& served) {
   TokenIds tokens = generation.tokens;
-  const bool ended = !tokens.empty() && is_one_of(end_tokens_of(request, served), tokens.back());
+  const bool ended = !tokens.empty() && is_one_of(request.end_tokens, tokens.back());
   if (ended) tokens.pop_back();
   std::string text = text_of(tokens, served.text);
   const std::size_t stop = find_stop(text, request.stop);
@@ -250,7 +252,8 @@ HttpResponse allowed_only(const std::string& method) {
 
 std::string complete(const std::string& body, CausalModel& model, const ServedModel& served,
                      const ModelRun& run) {
-  const CompletionsRequest request = read_completions_request(body, model, served);
+  CompletionsRequest request = read_completions_request(body, model, served);
+  request.end_tokens = end_tokens_of(request, served);
   const std::vector<Answer> answers = ask(request, served, model, run);
   Json choices = Json::array();
   std::size_t prompt_tokens = 0, new_tokens = 0;

@@ -14,6 +14,7 @@ struct CompletionsRequest {
   std::int64_t max_tokens = 16;
   Sampling sampling;
   std::vector<std::string> stop;
+  TokenIds end_tokens;  ///< The model's, and stops that are special tokens.
   bool echo = false;
   std::optional<int> logprobs;  ///< 0 or 1.
 };

@@ -36,7 +36,7 @@ struct HttpLimits {
   std::size_t header_bytes = 16 << 10;
   std::size_t body_bytes = 64 << 20;
   unsigned connections = 16;                   ///< Served at once; more wait.
-  std::chrono::milliseconds patience{30'000};  ///< For a request to arrive, and for each write.
+  std::chrono::milliseconds patience{10'000};  ///< For a request to arrive, and for each write.
 };
 
 /// An error as the OpenAI API tells it: `{"error": {"message", "type", "param", "code"}}`. `param`
