@@ -11,7 +11,9 @@
 namespace suture {
 
 /// A byte-pair tokenizer as a model's `tokenizer.json` describes it: byte-level (GPT-2, Qwen,
-/// Llama 3) or with byte fallback (Llama 2, Mistral). Ids equal those of the `tokenizers` package.
+/// Llama 3) or with byte fallback (Llama 2, Mistral). Ids equal those of the `tokenizers` package,
+/// but for about 200 rare characters under a Unicode normalisation: the package's tables are older
+/// than utf8proc's (docs/formats.md).
 /// Immutable and cheap to copy; safe to use from several threads.
 class Tokenizer {
  public:

@@ -205,27 +205,118 @@ LLAMA3_CHAT = ("{% for message in messages %}\n{% set text = '<|start_header_id|
                "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{% endif %}")
 
 
-@pytest.mark.parametrize("template", [CHATML, LLAMA3_CHAT], ids=["chatml", "llama3"])
-@pytest.mark.parametrize("place", ["tokenizer_config.json", "chat_template.jinja"])
-def test_conversations(template, place, tmp_path):
+# With a branch for tools, as templates of models that call functions have.
+TOOLS_CHAT = (
+    "{%- if tools %}\n    {{- '<|im_start|>system\\n' }}\n    {%- if messages[0]['role'] == 'system' %}\n"
+    "        {{- messages[0]['content'] }}\n    {%- else %}\n        {{- 'Say it plainly.' }}\n    {%- endif %}\n"
+    "    {{- \"\\n\\nFunctions:\\n\" }}\n    {%- for tool in tools %}\n        {{- \"\\n\" }}\n        {{- tool | tojson }}\n"
+    "    {%- endfor %}\n    {{- \"<|im_end|>\\n\" }}\n{%- else %}\n    {%- if messages[0]['role'] == 'system' %}\n"
+    "        {{- '<|im_start|>system\\n' + messages[0]['content'] + '<|im_end|>\\n' }}\n    {%- else %}\n"
+    "        {{- '<|im_start|>system\\nSay it plainly.<|im_end|>\\n' }}\n    {%- endif %}\n{%- endif %}\n"
+    "{%- for message in messages %}\n"
+    "    {%- if (message.role == \"user\") or (message.role == \"system\" and not loop.first) or "
+    "(message.role == \"assistant\" and not message.tool_calls) %}\n"
+    "        {{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' + '\\n' }}\n"
+    "    {%- elif message.role == \"assistant\" %}\n        {%- for tool_call in message.tool_calls %}\n"
+    "            {%- if tool_call.function is defined %}\n                {%- set tool_call = tool_call.function %}\n"
+    "            {%- endif %}\n            {{- tool_call.arguments | tojson }}\n        {%- endfor %}\n"
+    "    {%- elif message.role == \"tool\" %}\n"
+    "        {%- if (loop.index0 == 0) or (messages[loop.index0 - 1].role != \"tool\") %}\n            {{- '<call>' }}\n"
+    "        {%- endif %}\n    {%- endif %}\n{%- endfor %}\n"
+    "{%- if add_generation_prompt %}\n    {{- '<|im_start|>assistant\\n' }}\n{%- endif %}\n")
+# Dates, lists of tools and slices of texts: beyond what suture runs.
+DATED_CHAT = (
+    "{{- bos_token }}\n{%- if not date_string is defined %}\n    {%- set date_string = strftime_now('%d') %}\n{%- endif %}\n"
+    "{%- for message in messages %}\n    {{- message['role'] + message['content'] | trim + '<|eot_id|>' }}\n{%- endfor %}\n")
+SPLIT_SYSTEM = (
+    "{%- if messages[0]['role'] == 'system' %}\n    {%- set first = messages[0]['content'] | trim %}\n"
+    "    {%- set rest = messages[1:] %}\n{%- else %}\n    {%- set first = '' %}\n    {%- set rest = messages %}\n{%- endif %}\n"
+    "{{ bos_token }}{% for message in rest %}\n  {% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}\n"
+    "    {{ raise_exception('roles must take turns') }}\n  {% endif %}\n"
+    "  {% set content = '<<' + first + '>>' + message['content'] if loop.index0 == 0 else message['content'] %}\n"
+    "  {{ '[' + message['role'] + '] ' + content.strip() }}  \n{% endfor %}")
+# One feature each, as changes of a plain template: its loop, the message's role and its content.
+PLAIN = ("{% for message in @LIST %}@IF{{ '<|im_start|>' + message['role'] + '\\n' + @CONTENT + '<|im_end|>@LINE' }}@END"
+         "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}")
+
+
+def plain(loop="messages", before="", content="message['content']", line="\\n", after=""):
+    return (PLAIN.replace("@LIST", loop).replace("@IF", before).replace("@CONTENT", content).replace("@LINE", line)
+            .replace("@END", after))
+
+
+TEMPLATES = {
+    "chatml": CHATML, "llama3": LLAMA3_CHAT, "tools": TOOLS_CHAT, "dated": DATED_CHAT, "split-system": SPLIT_SYSTEM,
+    "plain": plain(), "no-newline": plain(line=""), "strip": plain(content="message['content'].strip()"),
+    "title": plain(content="message['content'] | title"), "text-slice": plain(content="message['content'][1:]"),
+    "no-system": plain(before="{% if message['role'] != 'system' %}", after="{% endif %}"), "rest": plain(loop="messages[1:]"),
+    "tokens": "{{ bos_token }}" + plain(after="{{ eos_token }}"), "text-outside": "\n {% set a = 1 %}\n x\n" + plain() + " end\n\n",
+    "no-system-allowed": "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}" + plain(),
+}
+REFUSED = {"dated", "title", "text-slice"}
+
+
+def chat_folder(folder, template, place):
     from transformers import PreTrainedTokenizerFast
 
     package = make("llama3")
-    package.save(str(tmp_path / "tokenizer.json"))
-    config = {"bos_token": "<|endoftext|>", "tokenizer_class": "PreTrainedTokenizerFast"}
+    package.save(str(folder / "tokenizer.json"))
+    config = {"bos_token": "<|endoftext|>", "eos_token": {"content": "<|im_end|>", "__type": "AddedToken"},
+              "tokenizer_class": "PreTrainedTokenizerFast"}
     if place == "chat_template.jinja":
-        (tmp_path / place).write_text(template)
+        (folder / place).write_text(template)
     else:
         config["chat_template"] = template
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
-    reference = PreTrainedTokenizerFast.from_pretrained(tmp_path)
-    rng = random.Random(2)
-    chats, contents = [], texts(3)[:200]
-    for _ in range(100):
-        roles = rng.choice([["user"], ["system", "user"], ["user", "assistant", "user"], ["system", "user", "assistant", "user"]])
-        chats.append([{"role": role, "content": rng.choice(contents)} for role in roles])
-    data = "".join(json.dumps(chat) + "\n" for chat in chats).encode()
-    got = [[int(token) for token in line.split()] for line in tokenize(tmp_path, data, "--chat").split(b"\n")[:-1]]
-    prompts = [reference.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) for chat in chats]
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    return package, PreTrainedTokenizerFast.from_pretrained(folder)
+
+
+def conversations(seed, count):
+    rng = random.Random(seed)
+    contents = texts(3)[:200]
+    roles = [["user"], ["system", "user"], ["user", "assistant", "user"], ["system", "user", "assistant", "user"],
+             ["assistant", "system"], ["user", "user"]]
+    return [[{"role": role, "content": rng.choice(contents)} for role in rng.choice(roles)] for _ in range(count)]
+
+
+def prompt_of(reference, chat):
+    from jinja2 import TemplateError
+
+    try:
+        return reference.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+    except TemplateError:
+        return None
+
+
+def assert_refused(folder, data):
+    done = subprocess.run([SUTURE, "tokenize", folder, "--chat"], input=data, capture_output=True, timeout=120)
+    assert done.returncode == 2 and b"apply_chat_template" in done.stderr, done.stderr.decode()
+
+
+def as_lines(chats):
+    return "".join(json.dumps(chat) + "\n" for chat in chats).encode()
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("place", ["tokenizer_config.json", "chat_template.jinja"])
+def test_conversations(name, place, tmp_path):
+    package, reference = chat_folder(tmp_path, TEMPLATES[name], place)
+    chats = conversations(2, 100)
+    if name in REFUSED:
+        assert_refused(tmp_path, as_lines(chats))
+        return
+    prompts = [prompt_of(reference, chat) for chat in chats]
+    raised = [chat for chat, prompt in zip(chats, prompts) if prompt is None]
+    assert bool(raised) == (name in ("split-system", "no-system-allowed"))
+    if raised:
+        assert_refused(tmp_path, as_lines(raised[:1]))
+    chats, prompts = zip(*[(chat, prompt) for chat, prompt in zip(chats, prompts) if prompt is not None])
+    got = [[int(token) for token in line.split()] for line in tokenize(tmp_path, as_lines(chats), "--chat").split(b"\n")[:-1]]
     expected = [package.encode(prompt, add_special_tokens=False).ids for prompt in prompts]
     assert_equal_lists(got, expected, prompts)
+
+
+def test_template_that_needs_a_token_not_configured(tmp_path):
+    chat_folder(tmp_path, TEMPLATES["tokens"], "chat_template.jinja")
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"bos_token": "<s>"}))
+    assert_refused(tmp_path, as_lines(conversations(2, 1)))
