@@ -39,21 +39,6 @@ std::string to_form(std::string text, int options) {
   return result;
 }
 
-std::string replace_all(const std::string& text, const SplitPattern& pattern,
-                        const std::string& content) {
-  std::vector<TextRange> matches;
-  pattern.find_all(text, matches);
-  if (matches.empty()) return text;
-  std::string result;
-  std::size_t done = 0;
-  for (const TextRange& match : matches) {
-    result.append(text, done, match.begin - done);
-    result += content;
-    done = match.end;
-  }
-  return result.append(text, done);
-}
-
 }  // namespace
 
 Normalizer::Normalizer(const TokenizerPart& part) { add(part); }
@@ -80,7 +65,7 @@ void Normalizer::add(const TokenizerPart& part) {
   } else if (type == "Replace") {
     steps_.emplace_back([pattern = SplitPattern::of_part(part),
                          content = part.text("content")](const std::string& text) {
-      return replace_all(text, pattern, content);
+      return pattern.replace_all(text, content);
     });
   } else {
     part.refuse_unsupported("normalizer " + type);

@@ -118,4 +118,18 @@ void SplitPattern::find_all(std::string_view text, std::vector<TextRange>& match
   }
 }
 
+std::string SplitPattern::replace_all(const std::string& text, const std::string& content) const {
+  std::vector<TextRange> matches;
+  find_all(text, matches);
+  if (matches.empty()) return text;
+  std::string result;
+  std::size_t done = 0;
+  for (const TextRange& match : matches) {
+    result.append(text, done, match.begin - done);
+    result += content;
+    done = match.end;
+  }
+  return result.append(text, done);
+}
+
 }  // namespace suture

@@ -31,6 +31,9 @@ class SplitPattern {
   /// another match does not count. Throws UsageError when the pattern takes too long.
   void find_all(std::string_view text, std::vector<TextRange>& matches) const;
 
+  /// `text` with `content` for each match that `find_all` finds.
+  std::string replace_all(const std::string& text, const std::string& content) const;
+
  private:
   struct Compiled;
   std::string literal_;

@@ -97,20 +97,6 @@ void decode_metaspace(const Metaspace& metaspace, Tokens& tokens) {
   }
 }
 
-void replace_in(std::string& token, const SplitPattern& pattern, const std::string& content) {
-  std::vector<TextRange> matches;
-  pattern.find_all(token, matches);
-  if (matches.empty()) return;
-  std::string text;
-  std::size_t done = 0;
-  for (const TextRange& match : matches) {
-    text.append(token, done, match.begin - done);
-    text += content;
-    done = match.end;
-  }
-  token = text.append(token, done);
-}
-
 // At most so many of the character at each end.
 struct Strip {
   explicit Strip(const TokenizerPart& part) : content(part.text("content")) {
@@ -161,7 +147,7 @@ void TokenDecoder::add(const TokenizerPart& part) {
   } else if (type == "Replace") {
     steps_.emplace_back(
         [pattern = SplitPattern::of_part(part), content = part.text("content")](Tokens& tokens) {
-          for (std::string& token : tokens) replace_in(token, pattern, content);
+          for (std::string& token : tokens) token = pattern.replace_all(token, content);
         });
   } else if (type == "Strip") {
     steps_.emplace_back([strip = Strip(part)](Tokens& tokens) {

@@ -140,10 +140,10 @@ TEST(ChatTemplate, WhatIsReachedIsRefusedOnlyThen) {
       "{% if messages[0].role == 'system' %}{{ raise_exception('No system.') }}{% endif %}ok";
   EXPECT_EQ(rendered(guarded, {{"user", "x"}}), "ok");
   EXPECT_TRUE(holds(thrown_by<UsageError>([&] { rendered(guarded, kTalk); }), "'No system.'"));
-  for (const std::string& jinja :
-       {"{{ tools | tojson }}", "{{ messages[9].role }}", "{{ messages }}", "{{ 'a' + 1 }}",
-        "{{ 1 % 0 }}", "{% for t in tools %}{% endfor %}", "{{ messages[0].thinking }}",
-        "{{ messages[0] == messages[1] }}", "{{ tools.x }}", "{{ 'abc'[0] }}"}) {
+  for (const std::string& jinja : std::vector<std::string>{
+           "{{ tools | tojson }}", "{{ messages[9].role }}", "{{ messages }}", "{{ 'a' + 1 }}",
+           "{{ 1 % 0 }}", "{% for t in tools %}{% endfor %}", "{{ messages[0].thinking }}",
+           "{{ messages[0] == messages[1] }}", "{{ tools.x }}", "{{ 'abc'[0] }}"}) {
     const std::string message = thrown_by<UsageError>([&] { rendered(jinja, kTalk); });
     EXPECT_TRUE(holds(message, "in line 1")) << jinja;
     EXPECT_TRUE(holds(message, "apply_chat_template")) << jinja;
@@ -157,12 +157,12 @@ std::string repeated(const std::string& text, int count) {
 }
 
 TEST(ChatTemplate, HostileTemplatesAreRefused) {
-  for (const std::string& jinja :
-       {"{{ " + repeated("(", 100000), "{{ " + repeated("not ", 100000) + "1 }}",
-        "{{ 1" + repeated(" + 1", 100000) + " }}", "{{ " + repeated("[", 100000),
-        "{{ messages" + repeated("[0", 100000), "{{ 1" + repeated(" if 1", 100000) + " }}",
-        "{{ 1" + repeated(" | trim", 100000) + " }}", repeated("{% if 1 %}", 100000),
-        std::string((1 << 20) + 1, 'x')}) {
+  for (const std::string& jinja : std::vector<std::string>{
+           "{{ " + repeated("(", 100000), "{{ " + repeated("not ", 100000) + "1 }}",
+           "{{ 1" + repeated(" + 1", 100000) + " }}", "{{ " + repeated("[", 100000),
+           "{{ messages" + repeated("[0", 100000), "{{ 1" + repeated(" if 1", 100000) + " }}",
+           "{{ 1" + repeated(" | trim", 100000) + " }}", repeated("{% if 1 %}", 100000),
+           std::string((1 << 20) + 1, 'x')}) {
     const std::string message = thrown_by<UsageError>([&] { ChatTemplate::recognise(jinja, ""); });
     EXPECT_TRUE(test::is_one_plain_line(message)) << jinja.substr(0, 20);
   }
