@@ -14,6 +14,12 @@ bool is_word(char c) {
   return is_digit(c) || c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
+// Enough of a tag for an error: each name of a template keeps one.
+std::string_view shortened(std::string_view tag) {
+  constexpr std::size_t kMaxBytes = 120;
+  return tag.size() <= kMaxBytes ? tag : tag.substr(0, previous_code_point(tag, kMaxBytes + 1));
+}
+
 class Lexer {
  public:
   explicit Lexer(std::string_view source) : source_(source) {}
@@ -108,8 +114,8 @@ class Lexer {
 
   void tag(char kind, std::size_t inside) {
     const std::string_view close = kind == '%' ? "%}" : "}}";
-    tag_ = source_.substr(
-        at_, std::min<std::size_t>(source_.find(close, inside), source_.size()) - at_ + 2);
+    const std::size_t end = std::min(source_.find(close, inside), source_.size());
+    tag_ = shortened(source_.substr(at_, end - at_ + 2));
     push(kind == '%' ? Token::Kind::kStatementBegin : Token::Kind::kPrintBegin, std::string(tag_));
     move_to(inside);
     for (;;) {

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <initializer_list>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -349,7 +350,8 @@ class Parser {
       return node;
     }
     if (is_in(kConstantNames, text) || is_operator("(")) refuse("the function '" + text + "'");
-    names_.emplace(text, told("the variable '" + text + "'", tag_, now().line));
+    if (names_.count(text) == 0)
+      names_.emplace(text, told("the variable '" + text + "'", tag_, now().line));
     return make(Kind::kName, text);
   }
 
@@ -443,7 +445,7 @@ class Parser {
   int nesting_ = 0;
   int loops_ = 0;
   std::set<std::string> assigned_;
-  std::set<std::pair<std::string, std::string>> names_;
+  std::map<std::string, std::string> names_;  // with their first places
 };
 
 }  // namespace

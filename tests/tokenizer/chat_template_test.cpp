@@ -166,6 +166,11 @@ TEST(ChatTemplate, HostileTemplatesAreRefused) {
     const std::string message = thrown_by<UsageError>([&] { ChatTemplate::recognise(jinja, ""); });
     EXPECT_TRUE(test::is_one_plain_line(message)) << jinja.substr(0, 20);
   }
+  // An error keeps little of a tag, however many names the tag has.
+  std::string wide = "x";
+  for (int i = 0; i < 15; ++i) wide = "(" + wide + "+" + wide + ")";
+  EXPECT_TRUE(test::is_one_plain_line(
+      thrown_by<UsageError>([&] { ChatTemplate::recognise("{{ " + wide + " }}", ""); })));
   const std::string doubling = "{% set x = 'xxxxxxxx' %}" + repeated("{% set x = x + x %}", 60);
   EXPECT_TRUE(holds(thrown_by<UsageError>([&] { rendered(doubling, kTalk); }), "more steps"));
   const std::string loops = repeated("{% for m in messages %}", 40) + repeated("{% endfor %}", 40);
