@@ -259,6 +259,11 @@ TEST_F(Completions, SamplingIsPassedOnWithTheApisDefaults) {
   EXPECT_EQ(sampling.seed, 11u);
 }
 
+TEST_F(Completions, EqualPromptsDrawFromSeedsOfTheirOwn) {
+  answer({{"prompt", {"ab", "ab"}}, {"temperature", 1}});
+  EXPECT_NE(model.last_generation.at(0).sampling.seed, model.last_generation.at(1).sampling.seed);
+}
+
 TEST_F(Completions, EchoPutsThePromptBeforeTheText) {
   const Json choice =
       answer({{"prompt", "ab"}, {"echo", true}, {"max_tokens", 2}, {"temperature", 0}})
