@@ -188,7 +188,7 @@ TEST(Evaluation, RefusesEmptyTargetsThatAreToBeScored) {
   EXPECT_EQ(refusal(records, model), "");
   EvaluationOptions options;
   options.score_targets = true;
-  EXPECT_NE(refusal(records, model, options).find("line 2: the target is empty"),
+  EXPECT_NE(refusal(records, model, options).find("line 2: an empty target cannot be scored"),
             std::string::npos);
 }
 
@@ -196,7 +196,7 @@ TEST(Evaluation, RefusesATextWithoutTokens) {
   PseudoModel model;
   evaluation::TextCodec codec = byte_codec();
   codec.encode = [](std::string_view, bool) { return TokenIds{}; };
-  EXPECT_NE(refusal(R"({"text": "a"})", model, {}, codec).find("line 1: the text has no tokens"),
+  EXPECT_NE(refusal(R"({"text": "a"})", model, {}, codec).find("line 1: a text without a token"),
             std::string::npos);
 }
 
