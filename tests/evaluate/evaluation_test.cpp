@@ -173,7 +173,7 @@ std::string refusal(const std::string& content, PseudoModel& model,
 }
 
 TEST(Evaluation, RefusesGenerationsWhoseScoresAreNoNumbers) {
-  PseudoModel model;
+  PseudoModel model(512);
   const std::string record = R"({"prompt": "a", "target": "b"})";
   EXPECT_EQ(refusal(record, model), "");
   model.broken = true;
@@ -182,7 +182,7 @@ TEST(Evaluation, RefusesGenerationsWhoseScoresAreNoNumbers) {
 }
 
 TEST(Evaluation, RefusesEmptyTargetsThatAreToBeScored) {
-  PseudoModel model;
+  PseudoModel model(512);
   const std::string records =
       "{\"prompt\": \"a\", \"target\": \"b\"}\n{\"prompt\": \"c\", \"target\": \"\"}\n";
   EXPECT_EQ(refusal(records, model), "");
