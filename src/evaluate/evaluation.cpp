@@ -46,6 +46,12 @@ double checked_sum(const ContinuationScore& score, const std::string& place) {
   return sum;
 }
 
+void refuse_nan(const Generation& generation, const std::string& place) {
+  ContinuationScore score;
+  score.tokens = generation.scores;
+  checked_sum(score, place);
+}
+
 bool is_greedy(const ContinuationScore& score) {
   return std::all_of(score.tokens.begin(), score.tokens.end(), [](const TokenScore& token) {
     return token.log_probability == token.top_log_probability;
@@ -252,6 +258,7 @@ std::vector<RecordResult> generate_answers(const Work& work) {
   const std::vector<Generation> generations = work.model.generate(requests, work.options.run);
   const AnswerJudge judge(work.task.settings());
   for (std::size_t i = 0; i < work.count; ++i) {
+    refuse_nan(generations[i], work.place(i));
     results[i].generated_tokens = generations[i].tokens.size();
     results[i].ran_into_limit = generations[i].finish == FinishReason::kLength;
     results[i].completion =

@@ -2,36 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 #include <numeric>
 
 namespace suture::evaluation {
 namespace {
-
-// A first guess good to 4.5e-4 (Abramowitz and Stegun 26.2.23) for the tail below one half.
-double rough_tail_quantile(double tail) {
-  const double t = std::sqrt(-2 * std::log(tail));
-  return t - (2.515517 + t * (0.802853 + t * 0.010328)) /
-                 (1 + t * (1.432788 + t * (0.189269 + t * 0.001308)));
-}
 
 double sum(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0);
 }
 
 }  // namespace
-
-double normal_quantile(double probability) {
-  const bool upper = probability > 0.5;
-  const double tail = upper ? 1 - probability : probability;
-  double z = -rough_tail_quantile(tail);
-  // Newton's method on the distribution function doubles the digits each time.
-  for (int step = 0; step < 4; ++step) {
-    const double error = 0.5 * std::erfc(-z / std::numbers::sqrt2) - tail;
-    z -= error * std::sqrt(2 * std::numbers::pi) * std::exp(z * z / 2);
-  }
-  return upper ? -z : z;
-}
 
 double mean(const std::vector<double>& values) {
   return sum(values) / static_cast<double>(values.size());

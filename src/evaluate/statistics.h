@@ -13,10 +13,6 @@ struct Interval {
 /// The 0.975 quantile of the normal distribution.
 constexpr double kNormal95 = 1.959963984540054;
 
-/// The z below which a share `probability` of the standard normal distribution lies; `probability`
-/// is in (0, 1).
-double normal_quantile(double probability);
-
 double mean(const std::vector<double>& values);
 
 /// Sample standard deviation (n − 1) over √n; 0 for fewer than two values, of which nothing is

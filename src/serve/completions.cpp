@@ -123,6 +123,13 @@ void score_prompts(const CompletionsRequest& request, bool with_next_top, Causal
   }
 }
 
+// Also where no logprobs are told: text drawn from such scores means nothing.
+void refuse_nan(const Generation& generation) {
+  for (const TokenScore& score : generation.scores)
+    if (std::isnan(score.log_probability) || std::isnan(score.top_log_probability))
+      throw RequestError(500, "the model's scores are not numbers: its weights may hold NaN");
+}
+
 void generate(const CompletionsRequest& request, const ServedModel& served, CausalModel& model,
               const ModelRun& run, std::vector<Answer>& answers) {
   std::vector<GenerationRequest> asked;
@@ -139,6 +146,7 @@ std::vector<Answer> ask(const CompletionsRequest& request, const ServedModel& se
   const bool one_pass = one_pass_will_do(request);
   if (request.echo && request.logprobs) score_prompts(request, one_pass, model, run, answers);
   if (request.max_tokens > 0 && !one_pass) generate(request, served, model, run, answers);
+  for (const Answer& answer : answers) refuse_nan(answer.generation);
   return answers;
 }
 

@@ -160,5 +160,45 @@ TEST(Evaluation, ALimitTakesTheFirstRecords) {
   EXPECT_THROW(evaluation::evaluate(model, byte_codec(), task, options), UsageError);
 }
 
+// The message of the refusal of `content`.
+std::string refusal(const std::string& content, PseudoModel& model,
+                    const EvaluationOptions& options = {},
+                    const evaluation::TextCodec& codec = byte_codec()) {
+  try {
+    evaluation::evaluate(model, codec, task_of(content), options);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return {};
+}
+
+TEST(Evaluation, RefusesGenerationsWhoseScoresAreNoNumbers) {
+  PseudoModel model(512);
+  const std::string record = R"({"prompt": "a", "target": "b"})";
+  EXPECT_EQ(refusal(record, model), "");
+  model.broken = true;
+  EXPECT_NE(refusal(record, model).find("line 1: the model's score is not a number"),
+            std::string::npos);
+}
+
+TEST(Evaluation, RefusesEmptyTargetsThatAreToBeScored) {
+  PseudoModel model(512);
+  const std::string records =
+      "{\"prompt\": \"a\", \"target\": \"b\"}\n{\"prompt\": \"c\", \"target\": \"\"}\n";
+  EXPECT_EQ(refusal(records, model), "");
+  EvaluationOptions options;
+  options.score_targets = true;
+  EXPECT_NE(refusal(records, model, options).find("line 2: an empty target cannot be scored"),
+            std::string::npos);
+}
+
+TEST(Evaluation, RefusesATextWithoutTokens) {
+  PseudoModel model;
+  evaluation::TextCodec codec = byte_codec();
+  codec.encode = [](std::string_view, bool) { return TokenIds{}; };
+  EXPECT_NE(refusal(R"({"text": "a"})", model, {}, codec).find("line 1: a text without a token"),
+            std::string::npos);
+}
+
 }  // namespace
 }  // namespace suture

@@ -61,6 +61,12 @@ TEST_F(TaskFile, AHeaderMayLieBesideIt) {
   EXPECT_EQ(read("{\"text\": \"a\"}").name(), "other");
 }
 
+TEST_F(TaskFile, ARecordMayHaveAMemberCalledTask) {
+  const Task task = read("{\"task\": \"sums\", \"prompt\": \"1+1=\"}\n{\"prompt\": \"2\"}\n");
+  EXPECT_EQ(task.records().size(), 2U);
+  EXPECT_EQ(task.name(), "quiz");
+}
+
 TEST_F(TaskFile, TheDigestFollowsTheContent) {
   const std::string first = read("{\"text\": \"a\"}").digest();
   EXPECT_EQ(read("{\"text\": \"a\"}").digest(), first);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <string>
 #include <utility>
@@ -81,6 +82,9 @@ class PseudoModel : public CausalModel {
       text.push_back(kEndToken);
       for (const std::int64_t token : text) {
         generation.tokens.push_back(token);
+        TokenScore score;
+        if (broken) score.log_probability = std::nan("");
+        generation.scores.push_back(score);
         const bool end =
             std::count(request.end_tokens.begin(), request.end_tokens.end(), token) > 0;
         if (end || (request.stop && request.stop(generation.tokens))) {
@@ -99,6 +103,7 @@ class PseudoModel : public CausalModel {
 
   std::map<std::string, std::string> completions;
   std::vector<ScoringRequest> scored;
+  bool broken = false;  ///< Writes with scores that are no numbers.
 
  private:
   std::int64_t max_length_;
