@@ -144,9 +144,8 @@ at::Tensor Decoder::attention(const at::Tensor& hidden, std::size_t index, Step&
 }
 
 at::Tensor Decoder::feed_forward(const at::Tensor& hidden, const DecoderLayer& layer) {
-  const at::Tensor both = linear_.apply(hidden, {&layer.gate, &layer.up});
-  const std::int64_t size = config_.intermediate_size;
-  return linear_.apply(at::silu(both.narrow(1, 0, size)) * both.narrow(1, size, size), layer.down);
+  std::vector<at::Tensor> both = linear_.apply_each(hidden, {&layer.gate, &layer.up});
+  return linear_.apply(at::silu_(both[0]).mul_(both[1]), layer.down);
 }
 
 at::Tensor Decoder::feed(const at::Tensor& token_ids, const std::vector<std::int64_t>& starts,
@@ -175,8 +174,8 @@ at::Tensor Decoder::feed_piece(const at::Tensor& token_ids, const std::vector<st
   for (std::size_t i = 0; i < weights_.layers.size(); ++i) {
     if (cancel_ != nullptr && cancel_->load(std::memory_order_relaxed)) throw Interrupted();
     const DecoderLayer& layer = weights_.layers[i];
-    hidden = hidden + attention(norm(hidden, layer.input_norm), i, step);
-    hidden = hidden + feed_forward(norm(hidden, layer.attention_norm), layer);
+    hidden += attention(norm(hidden, layer.input_norm), i, step);
+    hidden += feed_forward(norm(hidden, layer.attention_norm), layer);
   }
   return hidden.view({step.rows, step.length, config_.hidden_size});
 }

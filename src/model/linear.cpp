@@ -69,8 +69,8 @@ at::Tensor converted_product(const at::Tensor& inputs, const LinearWeights& laye
 
 }  // namespace
 
-at::Tensor LinearEngine::multiply_few(const at::Tensor& inputs,
-                                      const std::vector<const LinearWeights*>& layers) {
+std::vector<at::Tensor> LinearEngine::multiply_few(
+    const at::Tensor& inputs, const std::vector<const LinearWeights*>& layers) {
   std::vector<kernels::LinearLayer> stored;
   std::int64_t columns = 0;
   for (const LinearWeights* layer : layers) {
@@ -91,14 +91,14 @@ at::Tensor LinearEngine::multiply_few(const at::Tensor& inputs,
       column += layer.rows;
     }
   });
+  std::vector<at::Tensor> parts;
   std::int64_t column = 0;
   for (std::size_t i = 0; i < layers.size(); ++i) {
-    const std::int64_t rows = layers[i]->weight.size(0);
-    if (layers[i]->bias.defined() && stored[i].bias == nullptr)
-      out.narrow(1, column, rows).add_(layers[i]->bias);
-    column += rows;
+    parts.push_back(out.narrow(1, column, layers[i]->weight.size(0)));
+    if (layers[i]->bias.defined() && stored[i].bias == nullptr) parts[i].add_(layers[i]->bias);
+    column += layers[i]->weight.size(0);
   }
-  return out;
+  return parts;
 }
 
 at::Tensor LinearEngine::multiply_many(const at::Tensor& inputs, const LinearWeights& layer) {
@@ -120,8 +120,8 @@ at::Tensor LinearEngine::multiply_many(const at::Tensor& inputs, const LinearWei
   return joined(parts);
 }
 
-at::Tensor LinearEngine::apply(const at::Tensor& inputs,
-                               const std::vector<const LinearWeights*>& layers) {
+std::vector<at::Tensor> LinearEngine::apply_each(const at::Tensor& inputs,
+                                                 const std::vector<const LinearWeights*>& layers) {
   const bool here = inputs.is_cpu() && inputs.scalar_type() == at::kFloat;
   const bool known = std::all_of(layers.begin(), layers.end(), [](const LinearWeights* layer) {
     return has_kernel(layer->weight);
@@ -134,7 +134,12 @@ at::Tensor LinearEngine::apply(const at::Tensor& inputs,
     parts.push_back(here && known ? multiply_many(dense, *layer)
                                   : converted_product(inputs, *layer));
   }
-  return joined(parts);
+  return parts;
+}
+
+at::Tensor LinearEngine::apply(const at::Tensor& inputs,
+                               const std::vector<const LinearWeights*>& layers) {
+  return joined(apply_each(inputs, layers));
 }
 
 }  // namespace suture::model

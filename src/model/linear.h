@@ -27,13 +27,16 @@ class LinearEngine {
   /// `inputs` [n, in] times every layer, side by side: [n, sum of out]. All layers have the same
   /// `in`.
   at::Tensor apply(const at::Tensor& inputs, const std::vector<const LinearWeights*>& layers);
+  /// The same, each layer's results alone: [n, out].
+  std::vector<at::Tensor> apply_each(const at::Tensor& inputs,
+                                     const std::vector<const LinearWeights*>& layers);
   at::Tensor apply(const at::Tensor& inputs, const LinearWeights& layer) {
     return apply(inputs, {&layer});
   }
 
  private:
-  at::Tensor multiply_few(const at::Tensor& inputs,
-                          const std::vector<const LinearWeights*>& layers);
+  std::vector<at::Tensor> multiply_few(const at::Tensor& inputs,
+                                       const std::vector<const LinearWeights*>& layers);
   at::Tensor multiply_many(const at::Tensor& inputs, const LinearWeights& layer);
 
   std::unique_ptr<stream::ThreadTeam> team_;
