@@ -201,7 +201,7 @@ struct HttpServer::State {
     idle.wait(lock, [this] { return answering == 0; });
   }
 
-  // On a thread of its own: civetweb's have stacks of 100 kB, too small for running a model.
+  // On a thread of its own: on civetweb's, running a model was seen to overflow the stack.
   HttpResponse handled(const HttpRequest& request) const {
     try {
       return std::async(std::launch::async, [&] { return handler(request); }).get();

@@ -86,7 +86,7 @@ def harness_run(folder, records, config, completions, max_length, **chat):
     data.write_text("".join(json.dumps(record) + "\n" for record in records))
     full = dict(task="probe", dataset_path="json", test_split="test", num_fewshot=0,
                 dataset_kwargs={"data_files": {"test": str(data)}, "cache_dir": str(folder / "cache")}, **config)
-    # Not simple_evaluate, which reads the thousands of tasks that come with the harness.
+    # Not simple_evaluate, which takes minutes here.
     outcome = evaluate(PseudoModel(completions, max_length), {"probe": ConfigurableTask(config=full)}, bootstrap_iters=100,
                        **chat)
     samples = outcome.pop("samples")
@@ -222,7 +222,7 @@ def test_regexes_find_what_python_finds(both, ignore):
     assert_same(*both(records, config, header, completions, max_length=512))
 
 
-def test_the_statistics_are_those_of_other_packages(tmp_path):
+def test_the_interval_of_a_share_by_its_defining_equation(tmp_path):
     records = [{"context": f"question {i}", "choices": ["a", "bc"], "gold": i % 2} for i in range(40)]
     suture_run(tmp_path, records, {}, {}, 64)
     report = json.loads((tmp_path / "suture/report.json").read_text())
