@@ -7,9 +7,16 @@
 #include <string>
 #include <vector>
 
+#include "suture/checkpoint.h"
+#include "suture/compatibility.h"
+#include "suture/evaluation.h"
+#include "suture/language_model.h"
 #include "suture/realised_change.h"
+#include "suture/run_options.h"
 #include "suture/selection.h"
+#include "suture/task.h"
 #include "suture/task_vector.h"
+#include "suture/tokenizer.h"
 
 namespace suture {
 
@@ -76,7 +83,8 @@ std::vector<Arm> ablation_arms(const TaskVector& vector, const AblationPlan& pla
 
 /// The target and the vector at each scale; controls at the scale of the largest size. Throws
 /// UsageError when there is no scale, or one twice.
-std::vector<Arm> sweep_arms(const std::vector<double>& scales, const ControlOptions& controls);
+std::vector<Arm> sweep_arms(const TaskVector& vector, const std::vector<double>& scales,
+                            const ControlOptions& controls);
 
 /// One measure of one arm on one task, by record. Records are the same in all arms.
 struct ArmMetric {
@@ -95,7 +103,7 @@ struct ArmEffect {
   std::optional<double> low, high;       ///< 95 % interval.
   std::optional<double> p, p_holm;       ///< Two-sided; corrected over the arm's family.
   std::size_t gained = 0, lost = 0;      ///< Shares: records that became right, or wrong.
-  std::size_t left_out = 0;  ///< Records without a finite difference, which are in none of these.
+  std::size_t non_finite = 0;  ///< Records without a finite difference; then nothing is tested.
   /// The smallest true difference that this sample would have shown, with 80 % power at the first
   /// step of Holm's correction.
   std::optional<double> smallest_detectable;
@@ -117,5 +125,51 @@ struct Ablation {
   /// Null when there is none.
   const ArmResult* find(const std::string& arm) const;
 };
+
+/// How a sweep or an ablation runs.
+struct AblationOptions {
+  EvaluationOptions evaluation;  ///< The same for every arm.
+  VocabularyPolicy vocabulary = VocabularyPolicy::kSame;
+
+  /// Memory for hidden states that arms take over from each other. What does not fit is computed
+  /// again; results do not depend on it.
+  std::uint64_t reuse_budget_bytes = std::uint64_t{2} << 30;
+
+  /// Where finished arms are kept, a line of JSON each, so that a killed run can be gone on with;
+  /// empty: nowhere. The fingerprint tells this run from others: of target, vector, tasks, options.
+  std::string journal;
+  std::string fingerprint;
+  bool begin_anew = false;  ///< Take no notice of what the journal holds.
+
+  std::function<void(const ArmResult&)> on_arm;  ///< Told of each finished arm; no effects yet.
+  RunOptions run;
+};
+
+/// Scores `model` as every arm makes it, on every task. `model` must hold the weights of `target`;
+/// vectors are applied in place, one arm after the other, as `inject` would write them, and at the
+/// end, also where an error ends it, the weights are the target's bytes again. Each record's score
+/// is to the bit what `evaluate` gives for the model that `inject` writes (on a CPU, with the same
+/// threads).
+///
+/// Arms that share their lower layers are run one after the other and take over each other's hidden
+/// states, within the budget; arms with the same weights are run once. Cost: leaving each of L
+/// layers out takes a little over L / 2 evaluations.
+///
+/// Throws what `evaluate` and `inject` throw, and UsageError when the journal is another run's;
+/// Interrupted. Models and vector are taken to be compatible: see `check`.
+Ablation ablate(const Checkpoint& target, LanguageModel& model, const Tokenizer& tokenizer,
+                const TaskVector& vector, const std::vector<Arm>& arms,
+                const std::vector<Task>& tasks, const AblationOptions& options);
+
+/// What an outside evaluator makes of a model folder.
+using OutsideEvaluator =
+    std::function<std::vector<ArmMetric>(const std::string& folder, const Arm& arm)>;
+
+/// The same with an evaluator outside: each arm's model stands in `folder` while it is called. The
+/// folder must not exist; it is made, and removed at the end. From arm to arm only the tensors that
+/// differ are written over.
+Ablation ablate(const Checkpoint& target, const TaskVector& vector, const std::vector<Arm>& arms,
+                const OutsideEvaluator& evaluator, const std::string& folder,
+                const AblationOptions& options);
 
 }  // namespace suture

@@ -9,6 +9,10 @@
 
 namespace suture {
 
+namespace model {
+class ActivationMemo;
+}
+
 /// Token ids, in order.
 using TokenIds = std::vector<std::int64_t>;
 
@@ -73,6 +77,8 @@ struct ModelRun {
   std::size_t batch_size = 0;  ///< Sequences at once; 0: as many as are quick on the device.
   std::function<void(std::size_t done, std::size_t total)> on_progress;  ///< Requests done.
   const std::atomic<bool>* cancel = nullptr;  ///< When true, the call throws Interrupted.
+  /// For the library's own use: what an evaluation with the same lower layers has left.
+  model::ActivationMemo* memo = nullptr;
 };
 
 /// What evaluation needs of a causal language model. LanguageModel is one; a test may bring its

@@ -2,11 +2,13 @@
 
 /// The whole library. Each header also stands on its own.
 
+#include "suture/ablation.h"
 #include "suture/analysis.h"
 #include "suture/applied_vector.h"
 #include "suture/causal_model.h"
 #include "suture/checkpoint.h"
 #include "suture/compatibility.h"
+#include "suture/control_vector.h"
 #include "suture/dtype.h"
 #include "suture/error.h"
 #include "suture/evaluation.h"

@@ -112,8 +112,9 @@ class TaskVector {
   void apply_to(StateDict& weights, double scale = 1, const RunOptions& options = {}) const;
 
   struct Form;
-  /// For the library's own use: the terms.
+  /// For the library's own use: the terms, and the vector that they make.
   const Form& form() const { return *form_; }
+  static TaskVector of(std::shared_ptr<const Form> form) { return TaskVector(std::move(form)); }
 
  private:
   explicit TaskVector(std::shared_ptr<const Form> form) : form_(std::move(form)) {}

@@ -8,16 +8,13 @@
 namespace suture::evaluation {
 namespace {
 
-// Continuous measures beside the scores: the target's likelihood is no share.
-bool is_share(const std::string& name) { return name.starts_with("acc") || name == "exact_match"; }
-
 MetricResult mean_metric(const std::string& name, const std::string& filter,
                          const std::vector<double>& values) {
   MetricResult metric;
   metric.name = name;
   metric.filter = filter;
   metric.value = mean(values);
-  metric.higher_is_better = name != "target_nll_per_token";
+  metric.higher_is_better = higher_is_better(name);
   if (values.size() < 2) return metric;
   metric.standard_error = standard_error_of_mean(values);
   const auto count = static_cast<double>(values.size());
@@ -60,6 +57,14 @@ MetricResult rate_metric(const Scale& scale, const std::vector<double>& nats,
 }
 
 }  // namespace
+
+bool is_share(const std::string& metric) {
+  return metric.starts_with("acc") || metric == "exact_match";
+}
+
+bool higher_is_better(const std::string& metric) {
+  return metric != "target_nll_per_token" && metric != "nll_per_token";
+}
 
 std::vector<MetricResult> mean_metrics(const std::vector<RecordResult>& records) {
   std::vector<MetricResult> metrics;

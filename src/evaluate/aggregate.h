@@ -1,10 +1,17 @@
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "suture/evaluation.h"
 
 namespace suture::evaluation {
+
+/// True for metrics that are 0 or 1 by record; the others are continuous measures.
+bool is_share(const std::string& metric);
+
+/// False for negative log-likelihoods.
+bool higher_is_better(const std::string& metric);
 
 /// Means of what each record says, with their errors and 95 % intervals: Wilson's for metrics that
 /// are 0 or 1 by record, the normal one for others.

@@ -263,6 +263,14 @@ OutputFile::OutputFile(const fs::path& path, std::uint64_t bytes) : path_(path) 
   }
 }
 
+OutputFile OutputFile::reopen(const fs::path& path) {
+  OutputFile file;
+  file.path_ = path;
+  file.descriptor_ = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  if (file.descriptor_ < 0) fail(path, "cannot be opened for writing", errno);
+  return file;
+}
+
 OutputFile::OutputFile(OutputFile&& other) noexcept
     : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)) {}
 

@@ -60,6 +60,9 @@ class OutputFile {
   /// Creates `path`, which must not exist, and reserves `bytes` for it, so that a full disk is told
   /// before the work and not in the middle of it. Throws IoError.
   OutputFile(const std::filesystem::path& path, std::uint64_t bytes);
+
+  /// Opens a file that is there, to write over parts of it. Throws IoError.
+  static OutputFile reopen(const std::filesystem::path& path);
   OutputFile(OutputFile&& other) noexcept;
   OutputFile& operator=(OutputFile&&) = delete;
   OutputFile(const OutputFile&) = delete;
@@ -77,6 +80,7 @@ class OutputFile {
   void finish();
 
  private:
+  OutputFile() = default;
   void start_write_back(std::uint64_t begin, std::uint64_t bytes);
 
   std::filesystem::path path_;

@@ -149,34 +149,40 @@ at::Tensor Decoder::feed_forward(const at::Tensor& hidden, const DecoderLayer& l
 }
 
 at::Tensor Decoder::feed(const at::Tensor& token_ids, const std::vector<std::int64_t>& starts,
-                         KeyValueCache& cache) {
+                         KeyValueCache& cache, ActivationMemo* memo) {
   const std::int64_t length = token_ids.size(1);
   const std::int64_t piece = std::max<std::int64_t>(kPieceTokens / token_ids.size(0), 1);
-  if (length <= piece) return feed_piece(token_ids, starts, cache);
+  if (length <= piece) return feed_piece(token_ids, starts, cache, memo);
   cache.reserve(*std::max_element(starts.begin(), starts.end()) + length);
   std::vector<at::Tensor> hidden;
   std::vector<std::int64_t> places = starts;
   for (std::int64_t begin = 0; begin < length; begin += piece) {
     const std::int64_t count = std::min(piece, length - begin);
-    hidden.push_back(feed_piece(token_ids.narrow(1, begin, count), places, cache));
+    hidden.push_back(feed_piece(token_ids.narrow(1, begin, count), places, cache, memo));
     for (std::int64_t& place : places) place += count;
   }
   return at::cat(hidden, 1);
 }
 
 at::Tensor Decoder::feed_piece(const at::Tensor& token_ids, const std::vector<std::int64_t>& starts,
-                               KeyValueCache& cache) {
+                               KeyValueCache& cache, ActivationMemo* memo) {
   const bool is_few = token_ids.numel() <= static_cast<std::int64_t>(kernels::kMaxProductInputs);
   const OneTorchThread alone(is_few && options_.device().is_cpu());
   Step step = make_step(token_ids, starts, cache);
-  at::Tensor hidden = weights_.embedding.index_select(0, token_ids.flatten().to(options_.device()))
-                          .to(options_.dtype());
-  for (std::size_t i = 0; i < weights_.layers.size(); ++i) {
+  auto [hidden, first] =
+      memo != nullptr ? memo->resume(token_ids, starts, cache) : std::pair<at::Tensor, std::size_t>();
+  if (!hidden.defined()) {
+    hidden = weights_.embedding.index_select(0, token_ids.flatten().to(options_.device()))
+                 .to(options_.dtype());
+  }
+  for (std::size_t i = first; i < weights_.layers.size(); ++i) {
+    if (memo != nullptr) memo->reach(i, hidden, token_ids, starts, cache);
     if (cancel_ != nullptr && cancel_->load(std::memory_order_relaxed)) throw Interrupted();
     const DecoderLayer& layer = weights_.layers[i];
     hidden += attention(norm(hidden, layer.input_norm), i, step);
     hidden += feed_forward(norm(hidden, layer.attention_norm), layer);
   }
+  if (memo != nullptr) memo->reach(weights_.layers.size(), hidden, token_ids, starts, cache);
   return hidden.view({step.rows, step.length, config_.hidden_size});
 }
 

@@ -9,6 +9,7 @@
 
 #include "suture/state_dict.h"
 
+#include "model/activation_memo.h"
 #include "model/decoder_config.h"
 #include "model/key_value_cache.h"
 #include "model/linear.h"
@@ -51,9 +52,10 @@ class Decoder {
   /// behind what `cache` holds of the row, and adds their keys and values to it. Gives the hidden
   /// states [rows, length, hidden_size] for `head`. A row may be padded at its end with any token.
   /// Long rows go through in pieces of `kPieceTokens` tokens in all, which bounds the memory of
-  /// activations.
+  /// activations. Lower layers are left out where `memo` holds what they would give; `cache` then
+  /// lacks their keys and values, unless the memo's unit keeps them.
   at::Tensor feed(const at::Tensor& token_ids, const std::vector<std::int64_t>& starts,
-                  KeyValueCache& cache);
+                  KeyValueCache& cache, ActivationMemo* memo = nullptr);
 
   static constexpr std::int64_t kPieceTokens = 1024;
 
@@ -67,7 +69,7 @@ class Decoder {
  private:
   struct Step;
   at::Tensor feed_piece(const at::Tensor& token_ids, const std::vector<std::int64_t>& starts,
-                        KeyValueCache& cache);
+                        KeyValueCache& cache, ActivationMemo* memo);
   Step make_step(const at::Tensor& token_ids, const std::vector<std::int64_t>& starts,
                  KeyValueCache& cache);
   at::Tensor norm(const at::Tensor& hidden, const at::Tensor& weight) const;

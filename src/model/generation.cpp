@@ -90,13 +90,14 @@ class Batch {
     const auto start = static_cast<std::int64_t>(prefix);
     const std::int64_t capacity = start + tokens.size(1) + kRoom;
     if (prefix > 0) {
-      cache_ = feed_prefix(decoder_, rows_.front().request->prompt, prefix)
+      cache_ = feed_prefix(decoder_, rows_.front().request->prompt, prefix, run_.memo)
                    .select(std::vector<std::int64_t>(rows_.size(), 0), start, capacity);
     } else {
       cache_.emplace(decoder_.config(), tokens.size(0), capacity, decoder_.options());
     }
+    if (run_.memo != nullptr) run_.memo->begin_unit(tokens.numel(), true);
     const at::Tensor hidden =
-        decoder_.feed(tokens, std::vector<std::int64_t>(rows_.size(), start), *cache_);
+        decoder_.feed(tokens, std::vector<std::int64_t>(rows_.size(), start), *cache_, run_.memo);
     const at::Tensor row = at::arange(tokens.size(0), at::kLong).to(hidden.device());
     return hidden.index({row, at::tensor(last, at::kLong).to(hidden.device())});
   }

@@ -58,7 +58,7 @@ class Scoring {
     if (requests_.empty()) return {};
     prefix_ = shared_prefix();
     std::optional<KeyValueCache> prefix;
-    if (prefix_ > 0) prefix = feed_prefix(decoder_, requests_.front().context, prefix_);
+    if (prefix_ > 0) prefix = feed_prefix(decoder_, requests_.front().context, prefix_, run_.memo);
     std::vector<Group> groups = group_by_context();
     // Longest first: rows of like length are padded little, and what will not fit shows early.
     std::stable_sort(groups.begin(), groups.end(),
@@ -127,10 +127,25 @@ class Scoring {
       add_targets(group, static_cast<std::int64_t>(fed.size()), targets);
       fed.push_back(group.fed);
     }
-    const at::Tensor hidden =
-        decoder_.feed(padded_rows(fed), std::vector<std::int64_t>(groups.size(), start), cache);
+    const at::Tensor ids = padded_rows(fed);
+    if (run_.memo != nullptr) run_.memo->begin_unit(ids.numel() + branch_tokens(groups), false);
+    const at::Tensor hidden = decoder_.feed(
+        ids, std::vector<std::int64_t>(groups.size(), start), cache, run_.memo);
     score_targets(hidden, targets);
     score_shared_continuations(groups, cache);
+  }
+
+  // Tokens that the continuations of shared contexts take at most, padded.
+  std::int64_t branch_tokens(const std::vector<Group>& groups) const {
+    std::size_t count = 0, longest = 0;
+    for (const Group& group : groups) {
+      for (const std::size_t member : group.members) {
+        if (group.members.size() == 1) continue;
+        ++count;
+        longest = std::max(longest, requests_[member].continuation.size());
+      }
+    }
+    return static_cast<std::int64_t>(count * longest);
   }
 
   // Of a lone request all tokens; of several each one's first.
@@ -203,7 +218,7 @@ class Scoring {
     const std::int64_t longest = *std::max_element(starts.begin(), starts.end());
     const auto capacity = longest + static_cast<std::int64_t>(branches.front().length);
     KeyValueCache cache = contexts.select(rows, longest, capacity);
-    score_targets(decoder_.feed(padded_rows(fed), starts, cache), targets);
+    score_targets(decoder_.feed(padded_rows(fed), starts, cache, run_.memo), targets);
     report(branches.size());
   }
 
@@ -272,11 +287,13 @@ std::vector<TokenScore> score_logits(const at::Tensor& logits,
   return scores;
 }
 
-KeyValueCache feed_prefix(Decoder& decoder, const TokenIds& sequence, std::size_t length) {
+KeyValueCache feed_prefix(Decoder& decoder, const TokenIds& sequence, std::size_t length,
+                          ActivationMemo* memo) {
   const auto tokens = static_cast<std::int64_t>(length);
+  if (memo != nullptr) memo->begin_unit(tokens, true);
   KeyValueCache cache(decoder.config(), 1, tokens, decoder.options());
   const TokenIds prefix(sequence.begin(), sequence.begin() + tokens);
-  decoder.feed(at::tensor(prefix, at::kLong).unsqueeze(0), {0}, cache);
+  decoder.feed(at::tensor(prefix, at::kLong).unsqueeze(0), {0}, cache, memo);
   return cache;
 }
 

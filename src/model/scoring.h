@@ -40,7 +40,8 @@ std::vector<TokenScore> score_logits(const at::Tensor& logits,
                                      const std::vector<AskedToken>& asked);
 
 /// Feeds one sequence alone and gives its cache: a beginning for others.
-KeyValueCache feed_prefix(Decoder& decoder, const TokenIds& sequence, std::size_t length);
+KeyValueCache feed_prefix(Decoder& decoder, const TokenIds& sequence, std::size_t length,
+                          ActivationMemo* memo);
 
 /// Token ids of rows of different lengths, padded at the end: int64 [rows, longest].
 at::Tensor padded_rows(const std::vector<TokenIds>& rows);

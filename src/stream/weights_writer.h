@@ -10,6 +10,7 @@
 #include "suture/tensor_info.h"
 
 #include "format/staged_output.h"
+#include "stream/tensor_sink.h"
 
 namespace suture::stream {
 
@@ -42,7 +43,7 @@ WeightsLayout lay_out_single_file(std::vector<TensorInfo> tensors, const std::st
                                   const std::map<std::string, std::string>& metadata);
 
 /// The files of a layout, open in a stage for positioned writes from any thread.
-class WeightsWriter {
+class WeightsWriter : public TensorSink {
  public:
   /// Creates and reserves every file and writes the headers. Throws IoError when the disk has not
   /// the room, before anything else is done.
@@ -50,12 +51,10 @@ class WeightsWriter {
 
   const WeightsLayout& layout() const { return layout_; }
 
-  /// Writes dense bytes of a laid-out tensor from its byte `begin` on.
-  void write(const TensorInfo& tensor, std::uint64_t begin, const void* data, std::size_t bytes);
-
-  /// Copies bytes of a file to the tensor from its byte `begin` on.
+  void write(const TensorInfo& tensor, std::uint64_t begin, const void* data,
+             std::size_t bytes) override;
   void copy(const TensorInfo& tensor, std::uint64_t begin, const format::File& source,
-            std::uint64_t source_offset, std::uint64_t bytes);
+            std::uint64_t source_offset, std::uint64_t bytes) override;
 
   /// Writes the headers anew with other metadata, as long as it takes no more room than that which
   /// the files were laid out with; what is left over is filled with spaces. Throws FormatError when

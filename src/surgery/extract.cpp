@@ -394,7 +394,7 @@ void Extraction::write_again(stream::WeightsWriter& writer) {
     }
   }
   report_.bytes_read += bytes_to_read(outputs_);
-  if (!dense.empty()) execute(dense, writer, options_.run);
+  if (!dense.empty()) execute(dense, writer.layout().by_name(), writer, options_.run);
   if (!sparse.empty()) write_sparse(sparse, writer, options_.run);
 }
 

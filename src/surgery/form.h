@@ -56,6 +56,8 @@ struct ActiveTerm {
   const TensorInfo* subtrahend = nullptr;
   std::int64_t minuend_shift = 0;
   std::int64_t subtrahend_shift = 0;
+
+  bool operator==(const ActiveTerm&) const = default;
 };
 
 /// The terms that reach a tensor, in the order written.

@@ -1,9 +1,6 @@
 #include <algorithm>
 #include <filesystem>
-#include <map>
 #include <optional>
-#include <set>
-#include <system_error>
 #include <utility>
 
 #include "suture/error.h"
@@ -15,6 +12,7 @@
 #include "format/staged_output.h"
 #include "stream/weights_writer.h"
 #include "stream/worker_pool.h"
+#include "surgery/injected_tensors.h"
 #include "surgery/model_config.h"
 #include "surgery/output.h"
 #include "surgery/plan.h"
@@ -22,39 +20,11 @@
 #include "surgery/provenance.h"
 #include "surgery/realised_change.h"
 #include "surgery/target_layout.h"
-#include "surgery/tokenizer_content.h"
 
 namespace suture {
 namespace {
 
 namespace fs = std::filesystem;
-
-bool same_storage(const Checkpoint& a, const TensorInfo& in_a, const Checkpoint& b,
-                  const TensorInfo& in_b) {
-  std::error_code error;
-  return in_a.offset == in_b.offset && in_a.bytes == in_b.bytes && in_a.dtype == in_b.dtype &&
-         in_a.strides == in_b.strides &&
-         fs::equivalent(a.files()[in_a.file], b.files()[in_b.file], error);
-}
-
-// target + 1 * (tuned - target) is tuned: the whole segment is then a copy, exact where float32
-// arithmetic would not be.
-void simplify(Segment& segment) {
-  if (segment.terms.size() != 1) return;
-  const ActiveTerm& term = segment.terms.front();
-  if (term.scale != 1 || term.subtrahend == nullptr || term.minuend_shift != 0 ||
-      term.subtrahend_shift != 0)
-    return;
-  const Checkpoint* target = segment.origin_source->checkpoint();
-  const Checkpoint* base = term.subtrahend_source->checkpoint();
-  if (target == nullptr || base == nullptr || !segment.origin_source->is_in_file(*segment.origin) ||
-      !term.subtrahend_source->is_in_file(*term.subtrahend) ||
-      !same_storage(*target, *segment.origin, *base, *term.subtrahend))
-    return;
-  segment.origin_source = term.minuend_source;
-  segment.origin = term.minuend;
-  segment.terms.clear();
-}
 
 constexpr const char* kProvenanceKey = "suture_provenance";
 
@@ -68,7 +38,6 @@ class Injection {
     refuse_inputs();
     report_.compatibility = check(checkpoint(), vector_, options_.check);
     require_fit(report_.compatibility);
-    read_settings();
     for (const Term& term : vector_.form().terms) {
       if (term.subtrahend) note_left_out(require_equal_non_floats(*term.minuend, *term.subtrahend));
     }
@@ -84,14 +53,9 @@ class Injection {
 
  private:
   const Checkpoint& checkpoint() const { return *target_->checkpoint(); }
-  bool maps_rows() const { return options_.check.vocabulary == VocabularyPolicy::kCommon; }
 
   void refuse_inputs() const;
-  void read_settings();
   void plan_tensors();
-  OutputTensor plan_tensor(const TensorInfo& tensor);
-  std::vector<ActiveTerm> terms_for(const TensorInfo& tensor);
-  std::vector<Segment> map_rows(const Segment& whole, const TensorInfo& tensor);
   void note_unused_vector_tensors();
   void note_left_out(const std::vector<std::string>& items) {
     report_.left_out.insert(report_.left_out.end(), items.begin(), items.end());
@@ -108,12 +72,8 @@ class Injection {
   const TaskVector& vector_;
   std::string path_;
   const InjectOptions& options_;
+  std::optional<InjectedTensors> tensors_;
   InjectReport report_;
-  ModelConfig config_;
-  std::string embedding_;  // the target's input embedding, when its head is tied to it
-  std::optional<TokenizerContent> target_tokenizer_;
-  std::map<const TensorSource*, std::optional<TokenizerContent>> donor_tokenizers_;
-  std::set<std::string, std::less<>> used_;
   std::vector<OutputTensor> outputs_;
   std::vector<fs::path> side_files_;  // of the target, that come along
 };
@@ -125,95 +85,25 @@ void Injection::refuse_inputs() const {
   refuse_unwritable(path_, options_.replace_existing);
 }
 
-void Injection::read_settings() {
-  const auto config = read_model_config(checkpoint().folder());
-  if (config) config_ = *config;
-  if (config_.tied_embeddings) {
-    for (const TensorInfo& tensor : target_->tensors()) {
-      if (site_of(tensor.name).block == Block::kEmbedding && embedding_.empty())
-        embedding_ = tensor.name;
-    }
-  }
-  if (!maps_rows()) return;
-  target_tokenizer_ = read_tokenizer_content(checkpoint().folder());
-  for (const SourcePtr& source : sources_of(vector_.form())) {
-    auto& tokenizer = donor_tokenizers_[source.get()];
-    if (source->checkpoint() != nullptr)
-      tokenizer = read_tokenizer_content(source->checkpoint()->folder());
-  }
-}
-
 void Injection::plan_tensors() {
+  tensors_.emplace(target_, vector_, options_.check.vocabulary);
   for (const TensorInfo& tensor : target_->tensors()) {
-    outputs_.push_back(plan_tensor(tensor));
+    outputs_.push_back(tensors_->plan(tensor, options_.dtype));
     ++(outputs_.back().is_copied() &&
                outputs_.back().segments.front().origin_source == target_.get()
            ? report_.copied_tensors
            : report_.computed_tensors);
   }
+  report_.mapped_rows = tensors_->mapped_rows();
   note_unused_vector_tensors();
   report_.bytes_read = bytes_to_read(outputs_);
   report_.bytes_written = bytes_to_write(outputs_);
 }
 
-OutputTensor Injection::plan_tensor(const TensorInfo& tensor) {
-  TensorInfo out = tensor;
-  out.strides.clear();
-  if (options_.dtype && is_computable(tensor.dtype)) {
-    out.dtype = *options_.dtype;
-    out.bytes = out.elements * static_cast<std::uint64_t>(bytes_of(out.dtype));
-  }
-  Segment whole;
-  whole.count = tensor.elements;
-  whole.origin_source = target_.get();
-  whole.origin = &tensor;
-  if (is_computable(tensor.dtype)) whole.terms = terms_for(tensor);
-  const Block block = site_of(tensor.name).block;
-  const bool has_token_rows =
-      (block == Block::kEmbedding || block == Block::kHead) && tensor.shape.size() == 2;
-  if (maps_rows() && has_token_rows && !whole.terms.empty())
-    return {std::move(out), map_rows(whole, tensor)};
-  simplify(whole);
-  return whole_tensor(std::move(out), std::move(whole));
-}
-
-// A head that is stored although it is tied follows the embedding.
-std::vector<ActiveTerm> Injection::terms_for(const TensorInfo& tensor) {
-  const bool follows = !embedding_.empty() && site_of(tensor.name).block == Block::kHead;
-  const std::string& name = follows ? embedding_ : tensor.name;
-  used_.insert(name);
-  return active_terms(vector_.form(), name);
-}
-
-std::vector<Segment> Injection::map_rows(const Segment& whole, const TensorInfo& tensor) {
-  std::vector<DonorVocabulary> donors;
-  const auto add_donor = [&](const TensorSource* source, const TensorInfo& info) {
-    const auto& tokenizer = donor_tokenizers_[source];
-    if (!tokenizer || tokenizer->ids.empty()) {
-      throw UsageError({source->name(), tensor.name, "no readable tokenizer beside it",
-                        "one, to match rows by token text",
-                        "name the model's folder, or extract the vector into a folder"});
-    }
-    donors.push_back({&*tokenizer, info.shape.empty() ? 0 : info.shape[0]});
-  };
-  for (const ActiveTerm& term : whole.terms) {
-    add_donor(term.minuend_source, *term.minuend);
-    if (term.subtrahend != nullptr) add_donor(term.subtrahend_source, *term.subtrahend);
-  }
-  if (!target_tokenizer_ || target_tokenizer_->ids.empty()) {
-    throw UsageError({checkpoint().location(), tensor.name,
-                      "no readable tokenizer beside the target", "one, to match rows by token text",
-                      "name the model's folder"});
-  }
-  const auto runs = match_rows(*target_tokenizer_, tensor.shape[0], donors);
-  report_.mapped_rows = std::max(report_.mapped_rows, count_rows(runs));
-  return segments_by_row(whole, tensor.shape[1], runs);
-}
-
 void Injection::note_unused_vector_tensors() {
   for (const std::string& name : vector_.names()) {
     const TensorInfo* own = target_->find(name);
-    if (own != nullptr && is_computable(own->dtype) && used_.count(name) > 0) continue;
+    if (own != nullptr && is_computable(own->dtype) && tensors_->used(name)) continue;
     const bool tied = own != nullptr || site_of(name).block == Block::kHead;
     report_.left_out.push_back(printable(name) +
                                (tied ? " (the target's head is tied to its embedding)"
@@ -296,7 +186,8 @@ void Injection::write() {
       options_.replace_existing ? format::Existing::kReplace : format::Existing::kRefuse);
   stream::WeightsWriter writer(stage, layout());
   report_.realised =
-      roll_up(outputs_, execute(outputs_, writer, options_.run, options_.stochastic_seed));
+      roll_up(outputs_, execute(outputs_, writer.layout().by_name(), writer, options_.run,
+                                options_.stochastic_seed));
   if (!single) write_side_files(stage);
   if (single && report_.computed_tensors > 0)
     writer.replace_metadata(metadata_like_target(checkpoint(), {{kProvenanceKey, provenance()}}));

@@ -39,7 +39,7 @@ struct Work {
 // used; what is made of a whole tile is written at once.
 class TileWorker {
  public:
-  explicit TileWorker(stream::WeightsWriter& writer) : writer_(writer) {}
+  explicit TileWorker(stream::TensorSink& sink) : sink_(sink) {}
 
   // Makes elements [first, first + count) of `work`'s segment, counted from its own beginning.
   void make(const Work& work, std::uint64_t first, std::size_t count) {
@@ -56,7 +56,7 @@ class TileWorker {
         sum_terms(work, begin + done, part, to);
       }
     }
-    writer_.write(out, begin * width, result_.data(), count * width);
+    sink_.write(out, begin * width, result_.data(), count * width);
   }
 
  private:
@@ -66,7 +66,7 @@ class TileWorker {
     const std::uint64_t begin = first * width_of(out.dtype);
     const format::File& file =
         CheckpointAccess::file(*segment.origin_source->checkpoint(), segment.origin->file);
-    writer_.copy(out, begin, file, segment.origin->offset + begin, count * width_of(out.dtype));
+    sink_.copy(out, begin, file, segment.origin->offset + begin, count * width_of(out.dtype));
   }
 
   void add_to_origin(const Work& work, std::uint64_t first, std::size_t count, char* to,
@@ -111,18 +111,17 @@ class TileWorker {
     if (buffer.size() < bytes) buffer.resize(bytes);
   }
 
-  stream::WeightsWriter& writer_;
+  stream::TensorSink& sink_;
   TermReader reader_;
   std::vector<char> origin_, result_, sum_;
 };
 
 // Copies of sub-byte dtypes cannot be cut at elements; they go whole, as bytes.
-void copy_whole(const OutputTensor& output, const TensorInfo& place,
-                stream::WeightsWriter& writer) {
+void copy_whole(const OutputTensor& output, const TensorInfo& place, stream::TensorSink& sink) {
   const Segment& segment = output.segments.front();
   std::vector<char> bytes(output.info.bytes);
   segment.origin_source->read(*segment.origin, 0, bytes.size(), bytes.data());
-  writer.write(place, 0, bytes.data(), bytes.size());
+  sink.write(place, 0, bytes.data(), bytes.size());
 }
 
 bool is_measured(const Segment& segment) {
@@ -241,9 +240,9 @@ std::uint64_t buffer_bytes(const std::vector<OutputTensor>& outputs, const RunOp
 }
 
 std::vector<kernels::ChangeSums> execute(const std::vector<OutputTensor>& outputs,
-                                         stream::WeightsWriter& writer, const RunOptions& options,
+                                         const TensorPlaces& places, stream::TensorSink& sink,
+                                         const RunOptions& options,
                                          std::optional<std::uint64_t> stochastic_seed) {
-  const auto places = writer.layout().by_name();
   stream::ProgressMeter progress(options, "writing",
                                  bytes_to_read(outputs) + bytes_to_write(outputs));
   std::vector<Work> work;
@@ -251,7 +250,7 @@ std::vector<kernels::ChangeSums> execute(const std::vector<OutputTensor>& output
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     const TensorInfo* place = places.at(outputs[i].info.name);
     if (bytes_of(place->dtype) == 0) {
-      copy_whole(outputs[i], *place, writer);
+      copy_whole(outputs[i], *place, sink);
       progress.add(2 * outputs[i].info.bytes);
       continue;
     }
@@ -263,7 +262,7 @@ std::vector<kernels::ChangeSums> execute(const std::vector<OutputTensor>& output
   const auto tiles = stream::cut_into_tiles(
       counts, stream::tile_elements_within(options, buffer_bytes_per_element(outputs)));
   stream::run_jobs(tiles.size(), options, [&] {
-    return [&, worker = TileWorker(writer)](std::size_t job) mutable {
+    return [&, worker = TileWorker(sink)](std::size_t job) mutable {
       const stream::Tile& tile = tiles[job];
       const Work& item = work[tile.item];
       worker.make(item, tile.first, tile.count);

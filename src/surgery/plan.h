@@ -1,12 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "kernels/linear_form.h"
-#include "stream/weights_writer.h"
+#include "stream/tensor_sink.h"
 #include "surgery/form.h"
 #include "surgery/vocabulary_map.h"
 
@@ -20,6 +21,8 @@ struct Segment {
   const TensorSource* origin_source = nullptr;
   const TensorInfo* origin = nullptr;
   std::vector<ActiveTerm> terms;
+
+  bool operator==(const Segment&) const = default;
 };
 
 /// How one output tensor is made. Its segments cover it in order.
@@ -46,12 +49,16 @@ std::uint64_t buffer_bytes(const std::vector<OutputTensor>& outputs, const RunOp
 std::vector<Segment> segments_by_row(const Segment& whole, std::int64_t row_elements,
                                      const std::vector<RowRun>& runs);
 
-/// Makes every output tensor and writes it, tile by tile in the order given, on the threads and
-/// within the memory of `options`; sums are rounded to nearest even, or stochastically with a seed.
-/// Returns what rounding made of each output that an origin and terms were added up for. Throws
-/// IoError, Interrupted.
+/// Where the sink keeps each tensor, by name, and in which dtype.
+using TensorPlaces = std::map<std::string, const TensorInfo*>;
+
+/// Makes every output tensor and gives it to the sink, tile by tile in the order given, on the
+/// threads and within the memory of `options`; sums are rounded to nearest even, or stochastically
+/// with a seed. Returns what rounding made of each output that an origin and terms were added up
+/// for. Throws IoError, Interrupted.
 std::vector<kernels::ChangeSums> execute(const std::vector<OutputTensor>& outputs,
-                                         stream::WeightsWriter& writer, const RunOptions& options,
+                                         const TensorPlaces& places, stream::TensorSink& sink,
+                                         const RunOptions& options,
                                          std::optional<std::uint64_t> stochastic_seed = {});
 
 }  // namespace suture

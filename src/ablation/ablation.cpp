@@ -1,0 +1,154 @@
+#include "suture/ablation.h"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <optional>
+
+#include "suture/error.h"
+#include "suture/site.h"
+
+#include "ablation/arm_journal.h"
+#include "ablation/arm_order.h"
+#include "ablation/effects.h"
+#include "ablation/folder_scorer.h"
+#include "ablation/model_scorer.h"
+#include "stream/worker_pool.h"
+
+namespace suture {
+namespace {
+
+using namespace ablation;
+
+// Tells how far a run is, in layers computed on all records.
+class LayerProgress {
+ public:
+  LayerProgress(const RunOptions& options, const std::vector<ArmTurn>& turns, std::size_t layers)
+      : options_(options), layers_(layers) {
+    for (const ArmTurn& turn : turns) total_ += cost_of(turn);
+  }
+
+  void tell(const ArmTurn& turn, double share) const {
+    if (!options_.on_progress) return;
+    Progress progress;
+    progress.stage = "scoring arms";
+    progress.unit = "layers";
+    progress.bytes_total = total_;
+    progress.bytes_done =
+        done_ + static_cast<std::uint64_t>(share * static_cast<double>(cost_of(turn)));
+    options_.on_progress(progress);
+  }
+
+  void finish(const ArmTurn& turn) {
+    done_ += cost_of(turn);
+    tell(turn, 0);
+  }
+
+ private:
+  // The head is computed in any case.
+  std::uint64_t cost_of(const ArmTurn& turn) const { return layers_ - turn.resume + 1; }
+
+  const RunOptions& options_;
+  std::size_t layers_;
+  std::uint64_t done_ = 0, total_ = 0;
+};
+
+class Run {
+ public:
+  Run(const TaskVector& vector, const std::vector<Arm>& arms, std::size_t layers,
+      const AblationOptions& options)
+      : arms_(arms), layers_(layers), options_(options), scored_(arms.size()) {
+    const std::vector<std::string> tensors = vector.names();
+    for (const Arm& arm : arms) stages_.push_back(stage_weights(arm, tensors, layers));
+    if (!options.journal.empty())
+      journal_.emplace(options.journal, options.fingerprint, options.begin_anew);
+  }
+
+  void score(ArmScorer& scorer) {
+    const std::vector<ArmTurn> turns = plan_turns(stages_, arms_to_score());
+    LayerProgress progress(options_.run, turns, layers_);
+    for (const ArmTurn& turn : turns) {
+      stream::check_cancelled(options_.run);
+      const Arm& arm = arms_[turn.arm];
+      scored_[turn.arm] =
+          scorer.score(arm, turn, [&](double share) { progress.tell(turn, share); });
+      if (journal_) journal_->add(arm.name, *scored_[turn.arm]);
+      if (options_.on_arm) options_.on_arm({arm, scored_[turn.arm]->metrics, {}, {}, {}});
+      progress.finish(turn);
+    }
+  }
+
+  bool has_all() { return arms_to_score().empty(); }
+
+  Ablation result() const {
+    Ablation ablation;
+    for (std::size_t i = 0; i < arms_.size(); ++i) {
+      const std::size_t same = first_with_weights_of(i);
+      ArmResult result{arms_[i], scored_[same]->metrics, {}, scored_[same]->realised, {}};
+      if (same != i) result.same_weights_as = arms_[same].name;
+      if (arms_[i].kind == ArmKind::kTarget) result.realised.reset();
+      ablation.arms.push_back(std::move(result));
+    }
+    add_effects(ablation);
+    return ablation;
+  }
+
+ private:
+  std::size_t first_with_weights_of(std::size_t arm) const {
+    return static_cast<std::size_t>(
+        std::find(stages_.begin(), stages_.end(), stages_[arm]) - stages_.begin());
+  }
+
+  std::vector<std::size_t> arms_to_score() {
+    std::vector<std::size_t> left;
+    for (const std::size_t arm : order_arms(stages_)) {
+      const ScoredArm* known = journal_ ? journal_->find(arms_[arm].name) : nullptr;
+      if (known != nullptr)
+        scored_[arm] = *known;
+      else if (!scored_[arm])
+        left.push_back(arm);
+    }
+    return left;
+  }
+
+  const std::vector<Arm>& arms_;
+  std::size_t layers_;
+  const AblationOptions& options_;
+  std::vector<StageWeights> stages_;  // by arm
+  std::optional<ArmJournal> journal_;
+  std::vector<std::optional<ScoredArm>> scored_;  // by arm; of equal ones the first
+};
+
+std::size_t layers_of(const TaskVector& vector) {
+  std::size_t layers = 1;
+  for (const std::string& name : vector.names())
+    if (const auto layer = site_of(name).layer)
+      layers = std::max(layers, static_cast<std::size_t>(*layer) + 1);
+  return layers;
+}
+
+}  // namespace
+
+Ablation ablate(const Checkpoint& target, LanguageModel& model, const Tokenizer& tokenizer,
+                const TaskVector& vector, const std::vector<Arm>& arms,
+                const std::vector<Task>& tasks, const AblationOptions& options) {
+  if (tasks.empty()) throw UsageError({{}, {}, "no task", "one at least", {}});
+  Run run(vector, arms, static_cast<std::size_t>(model.info().layers), options);
+  ModelScorer scorer(target, model, tokenizer, vector, tasks, options);
+  run.score(scorer);
+  scorer.restore();
+  return run.result();
+}
+
+Ablation ablate(const Checkpoint& target, const TaskVector& vector, const std::vector<Arm>& arms,
+                const OutsideEvaluator& evaluator, const std::string& folder,
+                const AblationOptions& options) {
+  Run run(vector, arms, layers_of(vector), options);
+  if (!run.has_all()) {
+    FolderScorer scorer(target, vector, evaluator, folder, options);
+    run.score(scorer);
+  }
+  return run.result();
+}
+
+}  // namespace suture
