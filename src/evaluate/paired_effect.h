@@ -32,8 +32,11 @@ struct PairedEffect {
   /// different methods: near 0.05 one may see a difference where the other does not.
   std::optional<Interval> interval;
 
-  /// Two-sided. kMean: the paired t test. Strongly skewed differences of few records make it flag
-  /// too often. kShare: McNemar's exact test, which flags less often than its level says.
+  /// Two-sided. kMean: the paired t test. Where arm and reference are alike but for noise, skewed
+  /// or not, it keeps its level. Differences that are skewed themselves though their mean is 0 make
+  /// it flag too often, and more so far out, where Holm looks: as skewed as exponential ones, 7 %
+  /// of single arms of 30 records and 28 % of families of 24; 5 % and 9 % of 200; 5 % and 6 % of
+  /// 1000. kShare: McNemar's exact test, which flags less often than its level says.
   std::optional<double> p_value;
 
   /// The smallest true difference, of either sign, that a sample of this size would have shown with

@@ -431,6 +431,25 @@ TEST(PairedMeans, FlagNoMoreThanTheLevelWhereNothingIsTheMatter) {
   }
 }
 
+// What the header warns of: a mean of 0 that a long tail hides from small samples.
+TEST(PairedMeans, SkewedDifferencesNeedManyRecords) {
+  constexpr std::size_t kFamilies = 300;
+  std::mt19937_64 random(6);
+  std::exponential_distribution<double> tail;
+  const auto rates = [&](std::size_t n) {
+    return flag_rates(kFamilies, [&] {
+      Scores differences(n), p;
+      for (std::size_t arm = 0; arm < kArms; ++arm) {
+        for (double& value : differences) value = tail(random) - 1;
+        p.push_back(paired_t_p_value(mean(differences), standard_error_of_mean(differences), n));
+      }
+      return p;
+    });
+  };
+  EXPECT_GT(rates(30).any, 0.15);
+  EXPECT_LT(rates(1000).any, 0.12);
+}
+
 /// Of `repetitions` samples with a true difference: how many intervals hold it, and how many p
 /// values flag it.
 struct Repeated {
