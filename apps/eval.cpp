@@ -8,9 +8,9 @@
 #include "suture/language_model.h"
 
 #include "common/command.h"
+#include "common/evaluation_setup.h"
 #include "common/model_options.h"
 #include "common/terminal.h"
-#include "format/digest.h"
 #include "format/staged_output.h"
 #include "report/evaluation_report.h"
 
@@ -18,33 +18,6 @@ namespace suture::apps {
 namespace {
 
 using Clock = std::chrono::system_clock;
-
-// The weights as they compute.
-std::string weights_digest(const StateDict& weights) {
-  format::DigestStream digest;
-  for (const auto& [name, tensor] : weights) {
-    const at::Tensor bytes = tensor.to(at::kCPU).contiguous();
-    digest.update(name);
-    digest.update(std::string_view(static_cast<const char*>(bytes.data_ptr()), bytes.nbytes()));
-  }
-  return format::to_hex(digest.finish());
-}
-
-EvaluationOptions evaluation_options(const Arguments& arguments, const RunOptions& run,
-                                     const LanguageModel& model) {
-  EvaluationOptions options;
-  options.limit = arguments.limit;
-  options.add_bos = arguments.add_bos;
-  options.max_new_tokens = arguments.max_new_tokens;
-  options.score_targets = arguments.score_targets;
-  if (arguments.apply_chat_template)
-    options.chat = ChatTemplate::open(arguments.positional.front());
-  options.system_instruction = arguments.system_instruction;
-  options.end_tokens = model.info().end_tokens;
-  options.run.batch_size = arguments.batch_size;
-  options.run.cancel = run.cancel;
-  return options;
-}
 
 // The terminal's progress line, told in requests instead of bytes.
 void show_progress(EvaluationOptions& options, const RunOptions& run, const std::string& task) {
@@ -57,30 +30,6 @@ void show_progress(EvaluationOptions& options, const RunOptions& run, const std:
     progress.unit = "requests";
     run.on_progress(progress);
   };
-}
-
-void refuse_same_names(const std::vector<Task>& tasks) {
-  for (std::size_t i = 0; i < tasks.size(); ++i)
-    for (std::size_t j = 0; j < i; ++j)
-      if (tasks[i].name() == tasks[j].name())
-        throw UsageError({{},
-                          {},
-                          "two tasks are named '" + printable(tasks[i].name()) + "'",
-                          "different names",
-                          "give one of them a name in its header"});
-}
-
-std::vector<Task> open_tasks(const Arguments& arguments) {
-  if (arguments.tasks.empty())
-    throw UsageError({{}, {}, "there is no task", "--task FILE", "see docs/evaluation.md"});
-  std::vector<Task> tasks;
-  for (const std::string& path : arguments.tasks) tasks.push_back(Task::open(path));
-  refuse_same_names(tasks);
-  if (!arguments.system_instruction.empty() && !arguments.apply_chat_template)
-    throw UsageError({{}, {}, "--system-instruction without --apply-chat-template", "both", {}});
-  if (arguments.write_completions && arguments.output.empty())
-    throw UsageError({{}, {}, "--write-completions without -o", "both", {}});
-  return tasks;
 }
 
 // `2026-01-31T12-00-00.123456`, the harness's way.
@@ -131,21 +80,6 @@ std::filesystem::path write_files(const Arguments& arguments,
   return results;
 }
 
-report::EvaluationProtocol protocol_of(const Arguments& arguments, const LanguageModel& model,
-                                       const Tokenizer& tokenizer) {
-  const LanguageModelInfo info = model.info();
-  report::EvaluationProtocol protocol;
-  protocol.model = arguments.positional.front();
-  protocol.architecture = info.architecture;
-  protocol.model_digest = weights_digest(model.weights());
-  protocol.tokenizer_digest = tokenizer.digest();
-  protocol.dtype = name_of(info.dtype);
-  protocol.device = arguments.device;
-  protocol.parameters = info.parameters;
-  protocol.max_length = info.max_length;
-  return protocol;
-}
-
 void say_truncation(const Arguments& arguments, const report::TaskEvaluation& scored) {
   const std::size_t cut = scored.evaluation.truncated_records;
   if (cut > 0 && !arguments.quiet)
@@ -156,6 +90,8 @@ void say_truncation(const Arguments& arguments, const report::TaskEvaluation& sc
 int run(const Arguments& arguments) {
   const Clock::time_point start = Clock::now();
   const std::vector<Task> tasks = open_tasks(arguments);
+  if (arguments.write_completions && arguments.output.empty())
+    throw UsageError({{}, {}, "--write-completions without -o", "both", {}});
   if (!arguments.output.empty()) make_folder(arguments);  // told before the work
   const RunOptions terminal = with_terminal(arguments);
   const Tokenizer tokenizer = Tokenizer::open(arguments.positional.front());

@@ -23,17 +23,6 @@ InjectOptions options_from(const Arguments& arguments) {
   return options;
 }
 
-// The sum of all vectors, each with its scale, in the order written.
-TaskVector sum_of_vectors(const Arguments& arguments) {
-  TaskVector sum;
-  for (std::size_t i = 1; i < arguments.positional.size(); ++i) {
-    const VectorArgument argument = parse_vector_argument(arguments.positional[i]);
-    sum = sum + arguments.scale * argument.scale * open_vector(argument);
-  }
-  arguments.only.require_matches(sum.names());
-  return sum.only(arguments.only);
-}
-
 int run(const Arguments& arguments) {
   const Checkpoint target = Checkpoint::open(arguments.positional[0]);
   // Its metadata would go on claiming what is then no longer true.
@@ -45,8 +34,8 @@ int run(const Arguments& arguments) {
                       "name several vectors behind the target to add them up"});
   }
   say_warnings(arguments, {target});
-  const InjectReport report =
-      inject(target, sum_of_vectors(arguments), require_output(arguments), options_from(arguments));
+  const InjectReport report = inject(target, arguments.scale * sum_of_vectors(arguments),
+                                     require_output(arguments), options_from(arguments));
   say_findings(arguments, report.compatibility);
   const std::vector<PlannedTensor> explained = explained_tensors(arguments, report.plan);
   if (!arguments.json.empty()) {

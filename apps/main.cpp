@@ -8,7 +8,8 @@ using namespace suture::apps;
 int main(int argc, char** argv) {
   install_signal_handlers();
   const Command eval{eval_spec(), run_model_program}, serve{serve_spec(), run_model_program};
+  const Command sweep{sweep_spec(), run_model_program}, ablate{ablate_spec(), run_model_program};
   return run_program({&check_command(), &extract_command(), &inject_command(), &analyze_command(),
-                      &tokenize_command(), &eval, &serve},
+                      &eval, &sweep, &ablate, &serve, &tokenize_command()},
                      argc, argv);
 }

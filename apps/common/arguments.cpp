@@ -75,6 +75,51 @@ void check_device(const std::string& text) {
   }
 }
 
+// Calls `take` with each part of a list with commas.
+void for_each_part(const std::string& text, const std::function<void(const std::string&)>& take) {
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    take(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+}
+
+// One of `names`, by its place.
+std::size_t parse_word(const std::string& text, const std::string& what,
+                       const std::vector<std::string>& names) {
+  const auto at = std::find(names.begin(), names.end(), text);
+  if (at == names.end()) {
+    std::string listed;
+    for (const std::string& name : names) listed += (listed.empty() ? "" : ", ") + name;
+    refuse(what + " '" + printable(text) + "'", listed, did_you_mean(text, names));
+  }
+  return static_cast<std::size_t>(at - names.begin());
+}
+
+// `none`, or designs with commas between them.
+void parse_designs(const std::string& text, std::vector<AblationDesign>& designs) {
+  designs.clear();
+  if (text == "none") return;
+  for_each_part(text, [&](const std::string& part) {
+    designs.push_back(static_cast<AblationDesign>(
+        parse_word(part, "--design", {"leave-one-out", "only-one", "bottom-up", "top-down"})));
+  });
+}
+
+void parse_units(const std::string& text, std::vector<AblationUnit>& units) {
+  units.clear();
+  for_each_part(text, [&](const std::string& part) {
+    units.push_back(
+        static_cast<AblationUnit>(parse_word(part, "--by", {"layer", "block", "module"})));
+  });
+}
+
+void parse_scales(const std::string& text, std::vector<double>& scales) {
+  for_each_part(text, [&](const std::string& part) {
+    scales.push_back(parse_number(part, "a scale of --scales"));
+  });
+}
+
 // One option: how help shows it and what its value does.
 struct OptionSpec {
   const char* flags;     // as cxxopts takes them
@@ -161,6 +206,35 @@ const std::map<std::string, OptionSpec>& option_table() {
         [](A& a, S v) {
           a.port = static_cast<std::uint16_t>(parse_count(v, "--port", 0, 65535));
         }}},
+      {"scales",
+       {"scales", "S,...", "the scales to try, such as 0,0.25,0.5,1",
+        [](A& a, S v) { parse_scales(v, a.scales); }}},
+      {"design",
+       {"design", "NAME,...", "leave-one-out (default), only-one, bottom-up, top-down; or none",
+        [](A& a, S v) { parse_designs(v, a.plan.designs); }}},
+      {"by",
+       {"by", "UNIT,...", "what is left out or kept at a time: layer (default), block, module",
+        [](A& a, S v) { parse_units(v, a.plan.units); }}},
+      {"arm",
+       {"arm", "SELECTION", "one more arm: the vector on these tensors; may be given several times",
+        [](A& a, S v) { a.plan.selections.push_back(Selection::parse(v)); }}},
+      {"no-controls",
+       {"no-controls", "", "leave out the negated, random and permuted vectors",
+        [](A& a, S) { a.plan.controls.enabled = false; }}},
+      {"random-seeds",
+       {"random-seeds", "N", "random vectors with each tensor's norm (default: 3)",
+        [](A& a, S v) {
+          a.plan.controls.random_seeds = parse_count(v, "--random-seeds", 0, 1000);
+        }}},
+      {"permutations",
+       {"permutations", "N", "vectors with their layers in another order (default: 1)",
+        [](A& a, S v) {
+          a.plan.controls.permutations = parse_count(v, "--permutations", 0, 1000);
+        }}},
+      {"eval-cmd",
+       {"eval-cmd", "COMMAND",
+        "score with a program outside: {model} stands for the folder, scores are its last line",
+        [](A& a, S v) { a.eval_command = v; }}},
       {"threads",
        {"threads", "N", "worker threads (default: one per core)",
         [](A& a, S v) {
@@ -252,8 +326,8 @@ void apply_option(const cxxopts::ParseResult& parsed, const std::string& name,
     return;
   }
   const auto& values = parsed[name].as<std::vector<std::string>>();
-  const bool adds_up =
-      name == "only" || name == "except" || name == "allow" || name == "explain" || name == "task";
+  const bool adds_up = name == "only" || name == "except" || name == "allow" || name == "explain" ||
+                       name == "task" || name == "arm";
   if (values.size() > 1 && !adds_up)
     refuse("--" + name + " " + std::to_string(values.size()) + " times", "it once");
   for (const std::string& value : values) {
@@ -382,6 +456,16 @@ VectorArgument parse_vector_argument(const std::string& text) {
 TaskVector open_vector(const VectorArgument& argument) {
   if (argument.subtrahend.empty()) return TaskVector::open(argument.minuend);
   return Checkpoint::open(argument.minuend) - Checkpoint::open(argument.subtrahend);
+}
+
+TaskVector sum_of_vectors(const Arguments& arguments) {
+  TaskVector sum;
+  for (std::size_t i = 1; i < arguments.positional.size(); ++i) {
+    const VectorArgument argument = parse_vector_argument(arguments.positional[i]);
+    sum = sum + argument.scale * open_vector(argument);
+  }
+  arguments.only.require_matches(sum.names());
+  return sum.only(arguments.only);
 }
 
 }  // namespace suture::apps

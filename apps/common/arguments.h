@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "suture/ablation.h"
 #include "suture/checkpoint.h"
 #include "suture/compatibility.h"
 #include "suture/run_options.h"
@@ -44,6 +45,9 @@ struct Arguments {
   bool quiet = false, force = false, dry_run = false, ascii = false, sparse = false;
   bool decode = false, special = false, json_lines = false, chat = false;
   std::vector<std::string> tasks;               ///< Task files to score on.
+  AblationPlan plan;                            ///< Which arms an ablation has.
+  std::vector<double> scales;                   ///< Of a sweep.
+  std::string eval_command;                     ///< Scores models instead of --task.
   std::optional<std::uint64_t> limit;           ///< Records of each task.
   std::optional<std::uint64_t> max_new_tokens;  ///< Instead of the task's.
   std::string system_instruction;               ///< Stands in the system message.
@@ -69,6 +73,10 @@ VectorArgument parse_vector_argument(const std::string& text);
 
 /// Opens what the argument names, unscaled.
 TaskVector open_vector(const VectorArgument& argument);
+
+/// The sum of the vectors behind the first argument, each with the scale behind its @, in the order
+/// written, on the tensors that --only and --except leave.
+TaskVector sum_of_vectors(const Arguments& arguments);
 
 /// A finite number. Throws UsageError naming `what`.
 double parse_number(const std::string& text, const std::string& what);

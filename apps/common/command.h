@@ -22,7 +22,11 @@ const Command& tokenize_command();
 /// Of commands that run a model `suture` knows what the user may say; the model program does it.
 const CommandSpec& eval_spec();
 const CommandSpec& serve_spec();
+const CommandSpec& sweep_spec();
+const CommandSpec& ablate_spec();
 const Command& eval_command();
 const Command& serve_command();
+const Command& sweep_command();
+const Command& ablate_command();
 
 }  // namespace suture::apps

@@ -4,6 +4,7 @@
 
 #include "ablation/arm_weights.h"
 #include "evaluate/aggregate.h"
+#include "evaluate/statistics.h"
 #include "stream/weights_store.h"
 
 namespace suture::ablation {
@@ -41,9 +42,9 @@ void add_metrics(const std::string& task, const Evaluation& evaluation,
 
 }  // namespace
 
-ModelScorer::ModelScorer(const Checkpoint& target, LanguageModel& model,
-                         const Tokenizer& tokenizer, const TaskVector& vector,
-                         const std::vector<Task>& tasks, const AblationOptions& options)
+ModelScorer::ModelScorer(const Checkpoint& target, LanguageModel& model, const Tokenizer& tokenizer,
+                         const TaskVector& vector, const std::vector<Task>& tasks,
+                         const AblationOptions& options)
     : model_(model),
       tokenizer_(tokenizer),
       vector_(vector),

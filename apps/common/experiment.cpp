@@ -1,0 +1,195 @@
+#include "common/experiment.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "suture/error.h"
+#include "suture/language_model.h"
+
+#include "common/command.h"
+#include "common/evaluation_setup.h"
+#include "common/model_options.h"
+#include "common/outside_evaluator.h"
+#include "common/talk.h"
+#include "common/terminal.h"
+#include "format/digest.h"
+#include "report/ablation_report.h"
+#include "surgery/vector_digest.h"
+#include "surgery/vector_metadata.h"
+
+namespace suture::apps {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kJournal = "arms.jsonl";
+constexpr const char* kModelFolder = "model";
+
+Checkpoint open_target(const Arguments& arguments) {
+  Checkpoint target = Checkpoint::open(arguments.positional.front());
+  if (is_vector(target))
+    throw UsageError({target.location(),
+                      {},
+                      "a task vector, not a model",
+                      "the model that the vector is added to",
+                      "name the target first, then the vectors"});
+  say_warnings(arguments, {target});
+  return target;
+}
+
+// A folder of ours, or a new one: nobody's files are mixed with results.
+void make_results_folder(const fs::path& folder) {
+  std::error_code error;
+  if (fs::exists(folder, error)) {
+    const bool is_ours = fs::is_directory(folder, error) &&
+                         (fs::is_empty(folder, error) || fs::exists(folder / kJournal, error));
+    if (!is_ours)
+      throw UsageError({folder.string(),
+                        {},
+                        "exists and holds no results of a sweep or an ablation",
+                        "a new folder, or that of a run to go on with",
+                        "name another -o"});
+    return;
+  }
+  fs::create_directory(folder, error);
+  if (error) throw IoError({folder.string(), {}, "cannot be made: " + error.message(), {}, {}});
+}
+
+bool has_targets_to_score(const std::vector<Task>& tasks) {
+  return std::all_of(tasks.begin(), tasks.end(), [](const Task& task) {
+    return std::none_of(task.records().begin(), task.records().end(), [](const TaskRecord& record) {
+      return record.target && record.target->empty();
+    });
+  });
+}
+
+// Of the same target, vector, tasks, options and arms, whatever the files are called.
+std::string fingerprint_of(const report::AblationProtocol& protocol, const std::vector<Arm>& arms) {
+  Ablation nothing_yet;
+  for (const Arm& arm : arms) nothing_yet.arms.push_back({arm, {}, {}, {}, {}});
+  return format::to_hex(format::digest_of(report::to_json(protocol, nothing_yet)));
+}
+
+// What both ways of scoring need.
+struct Experiment {
+  const Arguments& arguments;
+  Checkpoint target;
+  TaskVector vector;
+  std::vector<Arm> arms;
+  RunOptions terminal;
+  report::AblationProtocol protocol;
+
+  AblationOptions options() const {
+    AblationOptions options;
+    options.vocabulary = arguments.check.vocabulary;
+    options.reuse_budget_bytes = arguments.run.memory_budget_bytes;
+    options.run = terminal;
+    options.evaluation = protocol.evaluation.options;
+    if (!arguments.output.empty()) {
+      make_results_folder(arguments.output);
+      options.journal = (fs::path(arguments.output) / kJournal).string();
+      options.fingerprint = fingerprint_of(protocol, arms);
+      options.begin_anew = arguments.force;
+    }
+    if (!arguments.quiet)
+      options.on_arm = [](const ArmResult& result) { say(report::arm_line(result) + "\n"); };
+    return options;
+  }
+};
+
+Ablation score_outside(Experiment& experiment) {
+  const Arguments& arguments = experiment.arguments;
+  if (!arguments.tasks.empty())
+    throw UsageError({{}, {}, "--task and --eval-cmd", "one of them", {}});
+  if (arguments.output.empty())
+    throw UsageError({{},
+                      {},
+                      "--eval-cmd without -o",
+                      "a folder, in which the arms' models are written one after the other",
+                      {}});
+  experiment.protocol.outside_evaluator = arguments.eval_command;
+  experiment.protocol.evaluation.model_digest =
+      format::to_hex(content_digest(experiment.target, experiment.terminal));
+  const AblationOptions options = experiment.options();
+  const fs::path folder = fs::path(arguments.output) / kModelFolder;
+  std::error_code error;
+  fs::remove_all(folder, error);  // what a killed run left
+  return ablate(
+      experiment.target, experiment.vector, experiment.arms,
+      [&](const std::string& model, const Arm&) {
+        return run_outside_evaluator(arguments.eval_command, model);
+      },
+      folder.string(), options);
+}
+
+Ablation score_here(Experiment& experiment) {
+  const Arguments& arguments = experiment.arguments;
+  const std::vector<Task> tasks = open_tasks(arguments);
+  const Tokenizer tokenizer = Tokenizer::open(arguments.positional.front());
+  LanguageModel model = LanguageModel::open(arguments.positional.front(),
+                                            model_options(arguments, experiment.terminal));
+  experiment.protocol.evaluation = protocol_of(arguments, model, tokenizer);
+  EvaluationOptions evaluation = evaluation_options(arguments, experiment.terminal, model);
+  evaluation.score_targets = has_targets_to_score(tasks);
+  experiment.protocol.evaluation.options = std::move(evaluation);
+  experiment.protocol.tasks = tasks;
+  Ablation ablation = ablate(experiment.target, model, tokenizer, experiment.vector,
+                             experiment.arms, tasks, experiment.options());
+  if (weights_digest(model.weights()) != experiment.protocol.evaluation.model_digest)
+    throw Error({arguments.positional.front(),
+                 {},
+                 "the weights in memory are not what they were before the first arm",
+                 "the target's bytes",
+                 "do not believe these results, and report this"});
+  return ablation;
+}
+
+std::string describe_arms(const Experiment& experiment) {
+  std::vector<std::vector<std::string>> rows{{"arm", "compared with", "scale", "vector on"}};
+  for (const Arm& arm : experiment.arms)
+    rows.push_back({printable(arm.name), printable(arm.reference.empty() ? "-" : arm.reference),
+                    report::human_number(arm.scale), printable(arm.selection.to_string())});
+  return report::align(rows);
+}
+
+void write_results(const Experiment& experiment, const Ablation& ablation) {
+  const Arguments& arguments = experiment.arguments;
+  const std::string json = report::to_json(experiment.protocol, ablation);
+  const std::string csv = report::to_csv(ablation);
+  const bool data_on_stdout = arguments.json == "-" || arguments.csv == "-";
+  // Shown first: what cannot be written can still be read.
+  if (!data_on_stdout && !arguments.quiet)
+    write_stdout(report::to_text(experiment.protocol, ablation, text_style(arguments)));
+  if (!arguments.json.empty()) write_result(arguments.json, ".json", json);
+  if (!arguments.csv.empty()) write_result(arguments.csv, ".csv", csv);
+  if (arguments.output.empty()) return;
+  const fs::path folder = arguments.output;
+  write_result((folder / "results.csv").string(), ".csv", csv);
+  write_result((folder / "results.json").string(), ".json", json);
+  if (!arguments.quiet) say("wrote " + printable((folder / "results.json").string()) + "\n");
+}
+
+}  // namespace
+
+int run_experiment(const Arguments& arguments, const ArmMaker& make_arms) {
+  Experiment experiment{arguments, open_target(arguments),   sum_of_vectors(arguments),
+                        {},        with_terminal(arguments), {}};
+  experiment.arms = make_arms(experiment.vector);
+  if (arguments.dry_run) return write_stdout(describe_arms(experiment)), kDone;
+  const Compatibility fit = check(experiment.target, experiment.vector, arguments.check);
+  require_fit(fit);
+  say_findings(arguments, fit);
+  experiment.protocol.command = arguments.command_line.front();
+  experiment.protocol.vector = experiment.vector.formula();
+  experiment.protocol.vector_digest =
+      format::to_hex(content_digest(experiment.vector, experiment.terminal));
+  experiment.protocol.evaluation.model = arguments.positional.front();
+  const Ablation ablation =
+      arguments.eval_command.empty() ? score_here(experiment) : score_outside(experiment);
+  write_results(experiment, ablation);
+  return kDone;
+}
+
+}  // namespace suture::apps
