@@ -27,8 +27,9 @@ std::string formatted(const char* format, int decimals, double value) {
 // Large numbers would take the room of everything else.
 bool is_plain(double value) { return std::isfinite(value) && std::abs(value) < 1e6; }
 
-bool rounds_to_zero(const std::string& text) {
-  return text.find_first_of("123456789") == std::string::npos;
+bool is_zero(const std::string& text) {
+  return text.find_first_of("0123456789") != std::string::npos &&
+         text.find_first_of("123456789") == std::string::npos;
 }
 
 std::string interval_text(const ArmEffect& effect, int decimals) {
@@ -48,7 +49,8 @@ bool is_part(const EffectRow& row) {
 }
 
 bool moves_a_part(const EffectRow& row) {
-  return is_part(row) && row.effect != nullptr && row.effect->difference != 0;
+  return is_part(row) && row.effect != nullptr && std::isfinite(row.effect->difference) &&
+         row.effect->difference != 0;
 }
 
 // Parts are what bars compare: whole vectors may lie far beyond them and then end in an arrow.
@@ -205,7 +207,8 @@ class EffectTable {
     std::size_t room = beside < width ? width - beside : 0;
     if (layout.bar_columns > 0) {
       // One long name may not take the bars' room from all others.
-      const std::size_t names = std::min(layout.name_columns, std::max(kMinNameColumns, width / 4));
+      const std::size_t names =
+          std::min({layout.name_columns, std::max(kMinNameColumns, width / 4), room});
       layout.bar_columns = std::min(kMaxBarColumns, layout.bar_columns + room - names);
       room -= layout.bar_columns - kMinBarColumns;
     }
@@ -311,12 +314,12 @@ std::string score_text(double value, int decimals) {
   if (std::isnan(value)) return "nan";
   if (!is_plain(value)) return human_number(value);
   std::string text = formatted("%.*f", decimals, value);
-  return rounds_to_zero(text) && text.front() == '-' ? text.substr(1) : text;
+  return is_zero(text) && text.front() == '-' ? text.substr(1) : text;
 }
 
 std::string effect_text(double value, int decimals) {
   const std::string text = score_text(value, decimals);
-  return value > 0 && !rounds_to_zero(text) ? "+" + text : text;
+  return value > 0 && !is_zero(text) ? "+" + text : text;
 }
 
 std::string effect_table(const std::vector<EffectFamily>& families, const TextStyle& style) {

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <optional>
 
 #include "suture/error.h"
@@ -11,6 +12,7 @@ namespace suture::report {
 namespace {
 
 constexpr std::size_t kMaxArmsListed = 5;
+constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 
 bool same_task(const ArmMetric& a, const ArmMetric& b) { return a.task == b.task; }
 
@@ -135,7 +137,9 @@ std::string verdict(const EffectFamily& family, int decimals) {
     if (row.effect == nullptr) continue;
     tested += row.effect->p_holm.has_value();
     significant += row.is_significant();
-    if (row.effect->smallest_detectable) detectable.add(*row.effect->smallest_detectable);
+    if (const double smallest = row.effect->smallest_detectable.value_or(kUnknown);
+        std::isfinite(smallest))
+      detectable.add(smallest);
   }
   if (tested == 0) return {};
   std::string text = family.name.empty() ? "" : printable(family.name) + ": ";
@@ -229,8 +233,10 @@ std::string legend(const TextStyle& style) {
                               : "|--o--| is an effect with its 95 % interval, : is zero, "
                                 "< and > lead beyond the axis.";
   return wrapped(bar, 2, style) +
-         wrapped("* marks p < 0.05; p is after Holm's correction over the arms under one heading.",
-                 2, style) +
+         wrapped(
+             "Each interval stands alone: of 20 arms that change nothing, one misses zero. p is "
+             "after Holm's correction over the arms under one heading; * marks p < 0.05.",
+             2, style) +
          wrapped("The smallest effect that shows is shown by this many records with 80 % power.", 2,
                  style);
 }

@@ -17,8 +17,9 @@ constexpr Signs kAscii{":", "-", "+", "|", "|", "o", "<", ">"};
 int column_of(const IntervalAxis& axis, double value) {
   if (value < axis.low) return -1;
   if (value > axis.high) return axis.columns;
-  const double share = (value - axis.low) / (axis.high - axis.low);
-  return static_cast<int>(std::lround(share * (axis.columns - 1)));
+  // Halves, since the whole range may be more than a double holds.
+  const double share = (value / 2 - axis.low / 2) / (axis.high / 2 - axis.low / 2);
+  return std::isfinite(share) ? static_cast<int>(std::lround(share * (axis.columns - 1))) : 0;
 }
 
 class Cells {
