@@ -1,39 +1,18 @@
 #include "report/csv_report.h"
 
-#include <cstdio>
-#include <optional>
+#include "report/csv_text.h"
 
 namespace suture::report {
 namespace {
-
-std::string number(double value) {
-  char text[40];
-  std::snprintf(text, sizeof text, "%.17g", value);
-  return text;
-}
-
-std::string number(const std::optional<double>& value) {
-  return value ? number(*value) : std::string();
-}
-
-// Names are hostile: quoted where needed, and never read as a formula.
-std::string field(std::string text) {
-  if (!text.empty() && std::string("=+-@\t\r").find(text[0]) != std::string::npos)
-    text.insert(0, "'");
-  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
-  std::string quoted = "\"";
-  for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return quoted + "\"";
-}
 
 void add_vector_lines(std::string& csv, const char* level, const AnalysisRow& row,
                       const Analysis& analysis) {
   for (std::size_t v = 0; v < row.vectors.size(); ++v) {
     const VectorStatistics& s = row.vectors[v];
-    csv += std::string(level) + "," + field(row.name) + "," + field(analysis.vectors[v]) + ",," +
-           std::to_string(s.elements) + "," + number(s.norm) + "," + number(s.relative_norm) + "," +
-           number(s.rms) + "," + number(s.max) + "," + number(s.changed_share()) + "," +
-           std::to_string(s.non_finite) + ",,,\n";
+    csv += std::string(level) + "," + csv_field(row.name) + "," + csv_field(analysis.vectors[v]) +
+           ",," + std::to_string(s.elements) + "," + csv_number(s.norm) + "," +
+           csv_number(s.relative_norm) + "," + csv_number(s.rms) + "," + csv_number(s.max) + "," +
+           csv_number(s.changed_share()) + "," + std::to_string(s.non_finite) + ",,,\n";
   }
 }
 
@@ -41,11 +20,11 @@ void add_pair_lines(std::string& csv, const char* level, const AnalysisRow& row,
                     const Analysis& analysis) {
   for (std::size_t p = 0; p < row.pairs.size(); ++p) {
     const PairStatistics& s = row.pairs[p];
-    csv += std::string(level) + "," + field(row.name) + "," +
-           field(analysis.vectors[analysis.pairs[p].first]) + "," +
-           field(analysis.vectors[analysis.pairs[p].second]) + "," +
-           std::to_string(s.both_changed) + ",,,,,,," + number(s.cosine) + "," +
-           number(s.sign_agreement) + "," + number(s.sign_agreement_by_chance) + "\n";
+    csv += std::string(level) + "," + csv_field(row.name) + "," +
+           csv_field(analysis.vectors[analysis.pairs[p].first]) + "," +
+           csv_field(analysis.vectors[analysis.pairs[p].second]) + "," +
+           std::to_string(s.both_changed) + ",,,,,,," + csv_number(s.cosine) + "," +
+           csv_number(s.sign_agreement) + "," + csv_number(s.sign_agreement_by_chance) + "\n";
   }
 }
 

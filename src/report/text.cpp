@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <sstream>
 
 namespace suture::report {
 namespace {
@@ -24,9 +25,12 @@ std::string with_prefix(double value, const std::array<const char*, 5>& units) {
   return formatted(unit == 0 ? "%.0f" : "%.1f", value) + units[unit];
 }
 
-std::size_t columns_of(const std::string& text) {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+// Where the code point number `count` begins.
+std::size_t offset_of(const std::string& text, std::size_t count) {
+  std::size_t at = 0;
+  for (; at < text.size(); ++at)
+    if ((text[at] & 0xC0) != 0x80 && count-- == 0) break;
+  return at;
 }
 
 }  // namespace
@@ -59,6 +63,38 @@ std::string bar(double share, int columns, const TextStyle& style) {
   for (std::size_t i = 0; i < eighths / 8; ++i) text += style.unicode ? "█" : "#";
   if (style.unicode) text += kEighths[eighths % 8];
   return text;
+}
+
+std::size_t columns_of(const std::string& text) {
+  return static_cast<std::size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
+std::string shortened(const std::string& text, std::size_t columns, const TextStyle& style) {
+  const std::size_t length = columns_of(text);
+  if (length <= columns) return text;
+  const std::string gap = style.unicode ? "…" : "..";
+  if (columns <= columns_of(gap)) return text.substr(0, offset_of(text, columns));
+  const std::size_t kept = columns - columns_of(gap);
+  return text.substr(0, offset_of(text, kept - kept / 2)) + gap +
+         text.substr(offset_of(text, length - kept / 2));
+}
+
+std::string wrapped(const std::string& text, std::size_t indent, const TextStyle& style) {
+  const auto width = static_cast<std::size_t>(std::max(style.width, 1));
+  const std::string margin(std::min(indent, width / 2), ' ');
+  std::string result, line, word;
+  bool has_word = false;
+  for (std::istringstream words(text); words >> word; has_word = true) {
+    word = shortened(word, width - margin.size(), style);
+    if (has_word && columns_of(line) + 1 + columns_of(word) > width) {
+      result += line + "\n";
+      line = margin + word;
+    } else {
+      line += (has_word ? " " : "") + word;
+    }
+  }
+  return result + line + "\n";
 }
 
 std::string align(const std::vector<std::vector<std::string>>& rows) {

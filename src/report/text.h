@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -26,6 +27,16 @@ std::string human_percent(double share);
 
 /// A bar of `share` (0 to 1) of `columns` columns, in eighths of a column where Unicode allows.
 std::string bar(double share, int columns, const TextStyle& style);
+
+/// The columns that `text` takes: its code points.
+std::size_t columns_of(const std::string& text);
+
+/// `text`, and where it takes more than `columns`, its beginning and end.
+std::string shortened(const std::string& text, std::size_t columns, const TextStyle& style);
+
+/// Lines of at most the terminal's width, broken at spaces; all but the first begin with `indent`
+/// spaces. Ends in a newline.
+std::string wrapped(const std::string& text, std::size_t indent, const TextStyle& style);
 
 /// Columns padded to a common width: the first to the left, the others to the right. Widths count
 /// code points.

@@ -40,6 +40,8 @@ std::uint64_t elements_reached(const OutputTensor& output) {
   return elements;
 }
 
+}  // namespace
+
 nlohmann::ordered_json describe(const RealisedChange& change) {
   return {{"elements", change.elements},
           {"changed", change.changed_share()},
@@ -49,8 +51,6 @@ nlohmann::ordered_json describe(const RealisedChange& change) {
           {"norm_ratio", change.norm_ratio()},
           {"cosine", change.cosine}};
 }
-
-}  // namespace
 
 nlohmann::ordered_json describe(const RealisedChanges& changes) {
   nlohmann::ordered_json json{{"total", describe(changes.total)},

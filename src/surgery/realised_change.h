@@ -15,6 +15,9 @@ namespace suture {
 RealisedChanges roll_up(const std::vector<OutputTensor>& outputs,
                         const std::vector<kernels::ChangeSums>& sums);
 
+/// As JSON; `changed` is a share.
+nlohmann::ordered_json describe(const RealisedChange& change);
+
 /// The table as JSON: `total`, `layers` with their number, `outside_layers`.
 nlohmann::ordered_json describe(const RealisedChanges& changes);
 

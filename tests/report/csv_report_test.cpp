@@ -6,43 +6,16 @@
 
 #include <gtest/gtest.h>
 
+#include "support/csv_rows.h"
 #include "support/sample_analysis.h"
 
 namespace suture::report {
 namespace {
 
-// RFC 4180, as a spreadsheet reads it.
-std::vector<std::vector<std::string>> parse(const std::string& csv) {
-  std::vector<std::vector<std::string>> rows(1, {""});
-  bool quoted = false;
-  for (std::size_t i = 0; i < csv.size(); ++i) {
-    const char c = csv[i];
-    if (quoted) {
-      if (c != '"') {
-        rows.back().back() += c;
-      } else if (i + 1 < csv.size() && csv[i + 1] == '"') {
-        rows.back().back() += csv[i++];
-      } else {
-        quoted = false;
-      }
-    } else if (c == '"') {
-      quoted = true;
-    } else if (c == ',') {
-      rows.back().emplace_back();
-    } else if (c == '\n') {
-      rows.push_back({""});
-    } else {
-      rows.back().back() += c;
-    }
-  }
-  EXPECT_FALSE(quoted);
-  EXPECT_EQ(rows.back(), std::vector<std::string>{""}) << "no newline at the end";
-  rows.pop_back();
-  return rows;
-}
+using test::csv_rows;
 
 TEST(CsvReport, HasTheSameFieldsInEveryLine) {
-  const auto rows = parse(to_csv(test::sample_analysis()));
+  const auto rows = csv_rows(to_csv(test::sample_analysis()));
   for (const auto& row : rows) EXPECT_EQ(row.size(), 14u) << row[0] << " " << row[1];
   // A heading; eight parts with two vectors and one pair each.
   EXPECT_EQ(rows.size(), 1u + 8 * 3);
@@ -50,7 +23,7 @@ TEST(CsvReport, HasTheSameFieldsInEveryLine) {
 }
 
 TEST(CsvReport, WritesNumbersThatReadBack) {
-  const auto rows = parse(to_csv(test::sample_analysis()));
+  const auto rows = csv_rows(to_csv(test::sample_analysis()));
   EXPECT_EQ(rows[1], (std::vector<std::string>{"total", "total", "first", "", "1000", "2", "0.25",
                                                "0.5", "0.125", "0.25", "0", "", "", ""}));
   EXPECT_EQ(rows[2][6], "") << "no relative norm without a base";
@@ -59,11 +32,11 @@ TEST(CsvReport, WritesNumbersThatReadBack) {
                                                "", "", "", "", "-0.75", "0.625", "0.5"}));
   Analysis third = test::sample_analysis();
   third.total.vectors[0].norm = 1.0 / 3;
-  EXPECT_EQ(std::stod(parse(to_csv(third))[1][5]), 1.0 / 3);
+  EXPECT_EQ(std::stod(csv_rows(to_csv(third))[1][5]), 1.0 / 3);
 }
 
 TEST(CsvReport, HostileNamesStayInTheirFieldAndAreNoFormula) {
-  const auto rows = parse(to_csv(test::sample_analysis()));
+  const auto rows = csv_rows(to_csv(test::sample_analysis()));
   const auto at = std::find_if(rows.begin(), rows.end(), [](const auto& row) {
     return row[0] == "tensor" && row[1].find("calc") != std::string::npos;
   });
@@ -76,7 +49,7 @@ TEST(CsvReport, NoFieldBeginsLikeAFormula) {
     Analysis analysis = test::sample_analysis();
     analysis.tensors[0].name = name;
     analysis.vectors[0] = name;
-    for (const auto& row : parse(to_csv(analysis))) {
+    for (const auto& row : csv_rows(to_csv(analysis))) {
       for (std::size_t field : {1u, 2u, 3u}) {
         EXPECT_TRUE(row[field].empty() ||
                     std::string("=+-@\t\r").find(row[field][0]) == std::string::npos)

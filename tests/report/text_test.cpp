@@ -94,5 +94,26 @@ TEST(Align, TakesRowsOfAnyLength) {
   EXPECT_EQ(align({{"a"}, {"b", "c", "d"}}), "a\nb  c  d\n");
 }
 
+TEST(Shortened, KeepsBeginningAndEnd) {
+  EXPECT_EQ(shortened("layer=0-7,20", 12, {}), "layer=0-7,20");
+  EXPECT_EQ(shortened("layer=0-7,20", 9, {}), "laye…7,20");
+  EXPECT_EQ(shortened("layer=0-7,20", 9, {false, 80}), "laye..,20");
+  EXPECT_EQ(shortened("äöüäöü", 5, {}), "äö…öü");
+  EXPECT_EQ(shortened("äöüäöü", 1, {}), "ä");
+  EXPECT_EQ(shortened("abc", 0, {}), "");
+}
+
+TEST(Wrapped, BreaksAtSpaces) {
+  EXPECT_EQ(wrapped("a short one", 2, {}), "a short one\n");
+  EXPECT_EQ(wrapped("one two three four", 2, {true, 9}), "one two\n  three\n  four\n");
+  EXPECT_EQ(wrapped("äää ööö", 0, {true, 7}), "äää ööö\n");
+  EXPECT_EQ(wrapped("äää ööö", 0, {true, 6}), "äää\nööö\n");
+}
+
+TEST(Wrapped, ShortensAWordThatNoLineHolds) {
+  EXPECT_EQ(wrapped("a abcdefghijkl b", 2, {true, 9}), "a abc…jkl\n  b\n");
+  EXPECT_EQ(wrapped("", 2, {}), "\n");
+}
+
 }  // namespace
 }  // namespace suture::report
