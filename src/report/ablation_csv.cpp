@@ -9,7 +9,7 @@ namespace {
 constexpr const char* kHeading =
     "arm,kind,family,part,selection,scale,seed,reference,same_weights_as,elements,changed,"
     "norm_ratio,cosine,task,metric,filter,is_share,higher_is_better,records,value,reference_value,"
-    "difference,standard_error,low,high,p,p_holm,gained,lost,left_out,smallest_detectable\n";
+    "difference,standard_error,low,high,p,p_holm,gained,lost,non_finite,smallest_detectable\n";
 
 const char* truth(bool value) { return value ? "true" : "false"; }
 
@@ -38,7 +38,7 @@ std::string effect_fields(const ArmEffect& effect, bool is_share) {
          csv_number(effect.standard_error) + "," + csv_number(effect.low) + "," +
          csv_number(effect.high) + "," + csv_number(effect.p) + "," + csv_number(effect.p_holm) +
          "," + (is_share ? std::to_string(effect.gained) : "") + "," +
-         (is_share ? std::to_string(effect.lost) : "") + "," + std::to_string(effect.left_out) +
+         (is_share ? std::to_string(effect.lost) : "") + "," + std::to_string(effect.non_finite) +
          "," + csv_number(effect.smallest_detectable);
 }
 

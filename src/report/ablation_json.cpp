@@ -63,7 +63,7 @@ Json describe(const ArmEffect& effect, bool is_share) {
           {"p_holm", number(effect.p_holm)},
           {"gained", is_share ? Json(effect.gained) : Json()},
           {"lost", is_share ? Json(effect.lost) : Json()},
-          {"left_out", effect.left_out},
+          {"non_finite", effect.non_finite},
           {"smallest_detectable", number(effect.smallest_detectable)}};
 }
 

@@ -174,18 +174,18 @@ std::string seeds_summary(const std::vector<EffectFamily>& families, ArmKind kin
   return text + ".";
 }
 
-std::string left_out_note(const std::vector<EffectFamily>& families) {
+std::string non_finite_note(const std::vector<EffectFamily>& families) {
   std::vector<std::string> arms;
   std::size_t most = 0;
   for (const EffectFamily& family : families)
     for (const EffectRow& row : family.rows) {
-      if (row.effect == nullptr || row.effect->left_out == 0) continue;
+      if (row.effect == nullptr || row.effect->non_finite == 0) continue;
       arms.push_back(row.result->arm.name);
-      most = std::max(most, row.effect->left_out);
+      most = std::max(most, row.effect->non_finite);
     }
   if (arms.empty()) return {};
-  return "Without a finite difference and left out of effects: up to " + count_of(most, "record") +
-         " in " + list_of(arms) + ".";
+  return "Not tested, since up to " + count_of(most, "record") +
+         " have no finite difference: " + list_of(arms) + ".";
 }
 
 std::string effects_note(std::size_t records) {
@@ -201,7 +201,7 @@ std::string notes(const std::vector<EffectFamily>& families, const ArmMetric& me
   for (const EffectFamily& family : families) lines.push_back(verdict(family, decimals));
   lines.push_back(seeds_summary(families, ArmKind::kRandom, "random vector", decimals));
   lines.push_back(seeds_summary(families, ArmKind::kPermuted, "permutation", decimals));
-  lines.push_back(left_out_note(families));
+  lines.push_back(non_finite_note(families));
   std::string text;
   for (const std::string& line : lines)
     if (!line.empty()) text += wrapped(line, 2, style);

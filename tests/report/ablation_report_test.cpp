@@ -293,13 +293,13 @@ TEST(AblationText, HasTablesForEveryTask) {
   EXPECT_EQ(count_in(text, "is an effect with its"), 1u) << "the legend stands once";
 }
 
-TEST(AblationText, TellsWhatIsLeftOutOrTheSame) {
+TEST(AblationText, TellsWhatIsNotTestedOrTheSame) {
   Ablation ablation = sample_ablation();
   ablation.arms[5].same_weights_as = "vector";
-  ablation.arms[4].effects[0]->left_out = 2;
+  ablation.arms[4].effects[0]->non_finite = 2;
   const std::string text = text_of(ablation);
   EXPECT_TRUE(holds(text, "\nwithout layer=1: same weights as vector.\n"));
-  EXPECT_TRUE(holds(text, "left out of effects: up to 2 records in without\n  layer=0.\n"));
+  EXPECT_TRUE(holds(text, "Not tested, since up to 2 records have no finite difference: without\n"));
 }
 
 TEST(AblationText, WarnsWhereRoundingDistortsTheVector) {
@@ -441,7 +441,7 @@ TEST(AblationJson, TellsMetricsRecordsAndEffects) {
   EXPECT_EQ(effect["p_holm"], 0.08);
   EXPECT_EQ(effect["gained"], 3);
   EXPECT_EQ(effect["lost"], 1);
-  EXPECT_EQ(effect["left_out"], 0);
+  EXPECT_EQ(effect["non_finite"], 0);
   EXPECT_EQ(effect["smallest_detectable"], *expected.smallest_detectable);
   const Json& loss = arms[4]["metrics"][1];
   EXPECT_EQ(loss["higher_is_better"], false);
@@ -541,7 +541,7 @@ TEST(AblationCsv, TellsEverythingButRecords) {
                                                     {"p_holm", "0.080000000000000002"},
                                                     {"gained", "3"},
                                                     {"lost", "1"},
-                                                    {"left_out", "0"},
+                                                    {"non_finite", "0"},
                                                     {"smallest_detectable", "0.30000000000000004"}};
   EXPECT_EQ(csv_line(ablation, 9), expected);
 }
