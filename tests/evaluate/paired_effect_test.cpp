@@ -204,6 +204,8 @@ TEST(PairedMeans, DifferencesThatAreNotFiniteAreCountedAndLeaveNothingEstimated)
   EXPECT_EQ(both.non_finite, 2u);
   EXPECT_TRUE(std::isnan(both.difference));
   EXPECT_EQ(mean_effect({std::nan(""), 1}, {0, 0}).non_finite, 1u);
+  // Equal differences, but no point.
+  EXPECT_FALSE(mean_effect({-kInfinity, -kInfinity}, {1, 2}).p_value);
 }
 
 TEST(PairedMeans, SquaresThatOverflowLeaveNothingEstimated) {
