@@ -42,6 +42,13 @@ Checkpoint open_target(const Arguments& arguments) {
 // A folder of ours, or a new one: nobody's files are mixed with results.
 void make_results_folder(const fs::path& folder) {
   std::error_code error;
+  for (const char* extension : {".json", ".csv", ".safetensors"})
+    if (folder.extension() == extension)
+      throw UsageError({folder.string(),
+                        {},
+                        "reads like a file",
+                        "a folder for the results",
+                        "name a folder with -o, files with --json or --csv"});
   if (fs::exists(folder, error)) {
     const bool is_ours = fs::is_directory(folder, error) &&
                          (fs::is_empty(folder, error) || fs::exists(folder / kJournal, error));
