@@ -5,35 +5,11 @@ namespace {
 
 // Both score arms on tasks, and show what came of it in the same ways.
 std::vector<std::string> with_common_options(std::vector<std::string> options) {
-  static const std::vector<std::string> common{"task",
-                                               "output",
-                                               "only",
-                                               "except",
-                                               "no-controls",
-                                               "random-seeds",
-                                               "permutations",
-                                               "seed",
-                                               "eval-cmd",
-                                               "limit",
-                                               "json",
-                                               "csv",
-                                               "dtype",
-                                               "device",
-                                               "batch",
-                                               "max-new-tokens",
-                                               "add-bos",
-                                               "apply-chat-template",
-                                               "system-instruction",
-                                               "ignore-unknown-settings",
-                                               "allow",
-                                               "vocab",
-                                               "threads",
-                                               "memory",
-                                               "dry-run",
-                                               "force",
-                                               "ascii",
-                                               "quiet"};
-  options.insert(options.end(), common.begin(), common.end());
+  const auto add = [&](auto... names) { (options.emplace_back(names), ...); };
+  add("task", "output", "only", "except", "no-controls", "random-seeds", "permutations", "seed");
+  add("eval-cmd", "limit", "json", "csv", "dtype", "device", "batch", "max-new-tokens", "add-bos");
+  add("apply-chat-template", "system-instruction", "ignore-unknown-settings", "allow", "vocab");
+  add("threads", "memory", "dry-run", "force", "ascii", "quiet");
   return options;
 }
 
