@@ -122,7 +122,7 @@ def make_models(folder, size):
     if not (folder / "instruct" / "tokenizer.json").exists():
         print(f"making {size} models in {folder}", flush=True)
         folder.mkdir(parents=True, exist_ok=True)
-        subprocess.run([BUILD / "demo_family", folder, size], check=True)
+        subprocess.run([BUILD / "bench" / "random_family", folder, size], check=True)
 
 
 def disk_needed(job, models, has_peers, has_floor):
