@@ -199,6 +199,8 @@ TEST_F(SwitchedWeightsTest, MatchRowsByTokenTextWhereThatIsWanted) {
   begin({}, VocabularyPolicy::kCommon, "roomy");
   expect_becoming(0.5 * skill());
   expect_becoming(skill().except("block=head"));
+  expect_becoming(norm_matched_random(skill(), 1));
+  expect_becoming(with_layer_order(skill(), {2, 0, 1}));
   restore_both();
 }
 
