@@ -2,12 +2,14 @@
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <numeric>
 #include <optional>
 #include <set>
 #include <string>
 #include <utility>
 
 #include "suture/ablation.h"
+#include "suture/control_vector.h"
 #include "suture/error.h"
 #include "suture/site.h"
 
@@ -149,15 +151,32 @@ Arm part_arm(ArmKind kind, const std::string& family, const Part& part, double s
   return arm;
 }
 
+// Each layer takes the next one's place: where that can be, any other order can.
+bool has_other_order(const TaskVector& vector) {
+  const std::vector<int> layers = layers_of(vector.names());
+  if (layers.size() < 2) return false;
+  std::vector<std::size_t> order(static_cast<std::size_t>(layers.back()) + 1);
+  std::iota(order.begin(), order.end(), 0);
+  for (std::size_t i = 0; i < layers.size(); ++i)
+    order[static_cast<std::size_t>(layers[i])] =
+        static_cast<std::size_t>(layers[(i + 1) % layers.size()]);
+  try {
+    with_layer_order(vector, order);
+    return true;
+  } catch (const UsageError&) {
+    return false;  // layers of other shapes, or of which other tensors are left
+  }
+}
+
 // What else could have moved the score: the opposite, and things of the same size that mean
 // nothing.
-void add_controls(const ControlOptions& options, double scale, std::size_t layers,
+void add_controls(const ControlOptions& options, double scale, const TaskVector& vector,
                   std::vector<Arm>& arms) {
   if (!options.enabled) return;
   arms.push_back(whole_arm("negated", ArmKind::kNegated, -scale));
-  for (std::size_t i = 0; i < options.random_seeds + options.permutations; ++i) {
+  const std::size_t permutations = has_other_order(vector) ? options.permutations : 0;
+  for (std::size_t i = 0; i < options.random_seeds + permutations; ++i) {
     const bool is_random = i < options.random_seeds;
-    if (!is_random && layers < 2) break;  // one layer has no other order
     const std::uint64_t seed = options.first_seed + (is_random ? i : i - options.random_seeds);
     Arm arm = whole_arm((is_random ? "random seed=" : "permuted seed=") + std::to_string(seed),
                         is_random ? ArmKind::kRandom : ArmKind::kPermuted, scale);
@@ -232,7 +251,7 @@ std::vector<Arm> ablation_arms(const TaskVector& vector, const AblationPlan& pla
   if (plan.scale == 0)
     throw UsageError({{}, {}, "a scale of 0", "another, since nothing would be added", {}});
   std::vector<Arm> arms{target_arm(), whole_arm(kVectorName, ArmKind::kVector, plan.scale)};
-  add_controls(plan.controls, plan.scale, layers_of(names).size(), arms);
+  add_controls(plan.controls, plan.scale, vector, arms);
   for (const AblationDesign design : plan.designs) add_design(design, plan, names, arms);
   for (const Selection& selection : plan.selections) {
     selection.require_matches(names);
@@ -264,7 +283,7 @@ std::vector<Arm> sweep_arms(const TaskVector& vector, const std::vector<double>&
     arms.push_back(std::move(arm));
   }
   if (largest == 0) throw UsageError({{}, {}, "only the scale 0", "another besides", {}});
-  add_controls(controls, largest, layers_of(vector.names()).size(), arms);
+  add_controls(controls, largest, vector, arms);
   // The opposite may be among the scales already.
   if (std::count(scales.begin(), scales.end(), -largest) > 0)
     std::erase_if(arms, [](const Arm& arm) { return arm.kind == ArmKind::kNegated; });

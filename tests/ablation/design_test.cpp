@@ -180,6 +180,23 @@ TEST(AblationArms, OneLayerHasNoOtherOrder) {
   EXPECT_EQ(outside, Names{"outside the layers"});
 }
 
+// An arm that cannot be made would end a run that is hours old.
+TEST(AblationArms, LayersOfOtherTensorsHaveNoOtherOrder) {
+  const auto permuted = [](const TaskVector& vector) {
+    const std::vector<Arm> arms = ablation_arms(vector, {});
+    return std::any_of(arms.begin(), arms.end(),
+                       [](const Arm& arm) { return arm.kind == ArmKind::kPermuted; });
+  };
+  EXPECT_TRUE(permuted(tiny_vector()));
+  EXPECT_TRUE(permuted(tiny_vector().only("layer=0,2 & block=mlp")));
+  EXPECT_FALSE(permuted(tiny_vector().only("layer=0 | module=q_proj")));
+  EXPECT_FALSE(permuted(tiny_vector().only("!(layer=1 & module=q_proj)")));
+  StateDict uneven;
+  uneven.set("model.layers.0.w.weight", at::ones({2}));
+  uneven.set("model.layers.1.w.weight", at::ones({3}));
+  EXPECT_FALSE(permuted(TaskVector::from(uneven)));
+}
+
 TEST(AblationArms, CountsSeedsUpFromTheFirst) {
   AblationPlan plan;
   plan.controls.random_seeds = 2;
