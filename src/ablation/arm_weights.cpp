@@ -36,7 +36,9 @@ std::string content_of(const Arm& arm) {
 
 }  // namespace
 
-TaskVector vector_of(const Arm& arm, const TaskVector& vector, const RunOptions& options) {
+TaskVector vector_of(const Arm& arm, const TaskVector& vector, const RunOptions& run) {
+  RunOptions options = run;
+  options.on_progress = {};  // told of whole arms, not of bytes
   switch (arm.kind) {
     case ArmKind::kTarget:
       return TaskVector();
