@@ -4,6 +4,7 @@
 #include <cmath>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "suture/error.h"
 #include "suture/site.h"
@@ -53,6 +54,16 @@ class LayerProgress {
   std::uint64_t done_ = 0, total_ = 0;
 };
 
+// `2 records of choice acc (none), ...`.
+std::string text_of_metrics(const ScoredArm& scored) {
+  std::string text;
+  for (const ArmMetric& metric : scored.metrics)
+    text += (text.empty() ? "" : ", ") + std::to_string(metric.records.size()) + " records of " +
+            metric.task + " " + metric.name +
+            (metric.filter == "none" ? "" : " (" + metric.filter + ")");
+  return text;
+}
+
 class Run {
  public:
   Run(const TaskVector& vector, const std::vector<Arm>& arms, std::size_t layers,
@@ -70,8 +81,9 @@ class Run {
     for (const ArmTurn& turn : turns) {
       stream::check_cancelled(options_.run);
       const Arm& arm = arms_[turn.arm];
-      scored_[turn.arm] =
-          scorer.score(arm, turn, [&](double share) { progress.tell(turn, share); });
+      ScoredArm scored = scorer.score(arm, turn, [&](double share) { progress.tell(turn, share); });
+      require_same_metrics(arm, scored);
+      scored_[turn.arm] = std::move(scored);
       if (journal_) journal_->add(arm.name, *scored_[turn.arm]);
       if (options_.on_arm) options_.on_arm({arm, scored_[turn.arm]->metrics, {}, {}, {}});
       progress.finish(turn);
@@ -94,9 +106,23 @@ class Run {
   }
 
  private:
+  // An evaluator outside may have failed in part. To be told before the arm counts as finished.
+  void require_same_metrics(const Arm& arm, const ScoredArm& scored) const {
+    for (std::size_t i = 0; i < arms_.size(); ++i) {
+      if (!scored_[i]) continue;
+      const std::string others = text_of_metrics(*scored_[i]), own = text_of_metrics(scored);
+      if (own == others) return;
+      throw UsageError({arm.name,
+                        {},
+                        "scores of " + own,
+                        "those of '" + arms_[i].name + "': " + others,
+                        "look at what scores the models, then go on"});
+    }
+  }
+
   std::size_t first_with_weights_of(std::size_t arm) const {
-    return static_cast<std::size_t>(
-        std::find(stages_.begin(), stages_.end(), stages_[arm]) - stages_.begin());
+    return static_cast<std::size_t>(std::find(stages_.begin(), stages_.end(), stages_[arm]) -
+                                    stages_.begin());
   }
 
   std::vector<std::size_t> arms_to_score() {
