@@ -15,6 +15,7 @@
 #include "common/talk.h"
 #include "common/terminal.h"
 #include "format/digest.h"
+#include "format/staged_output.h"
 #include "report/ablation_report.h"
 #include "surgery/vector_digest.h"
 #include "surgery/vector_metadata.h"
@@ -55,6 +56,17 @@ void make_results_folder(const fs::path& folder) {
   }
   fs::create_directory(folder, error);
   if (error) throw IoError({folder.string(), {}, "cannot be made: " + error.message(), {}, {}});
+}
+
+// What stands in a folder for models is written over and removed.
+void refuse_place_of_inputs(const Arguments& arguments, const fs::path& folder) {
+  for (const std::string& text : arguments.positional) {
+    const VectorArgument vector = parse_vector_argument(text);
+    for (const std::string& input : {text, vector.minuend, vector.subtrahend}) {
+      std::error_code error;
+      if (!input.empty() && fs::exists(input, error)) format::refuse_output_on_input(folder, input);
+    }
+  }
 }
 
 bool has_targets_to_score(const std::vector<Task>& tasks) {
@@ -112,10 +124,9 @@ Ablation score_outside(Experiment& experiment) {
   experiment.protocol.outside_evaluator = arguments.eval_command;
   experiment.protocol.evaluation.model_digest =
       format::to_hex(content_digest(experiment.target, experiment.terminal));
-  const AblationOptions options = experiment.options();
   const fs::path folder = fs::path(arguments.output) / kModelFolder;
-  std::error_code error;
-  fs::remove_all(folder, error);  // what a killed run left
+  refuse_place_of_inputs(arguments, folder);
+  const AblationOptions options = experiment.options();
   return ablate(
       experiment.target, experiment.vector, experiment.arms,
       [&](const std::string& model, const Arm&) {

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <memory>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include "suture/error.h"
@@ -170,6 +172,8 @@ Ablation ablate(const Checkpoint& target, const TaskVector& vector, const std::v
                 const OutsideEvaluator& evaluator, const std::string& folder,
                 const AblationOptions& options) {
   Run run(vector, arms, layers_of(vector), options);
+  std::error_code error;
+  if (!options.journal.empty()) std::filesystem::remove_all(folder, error);  // a killed run left it
   if (!run.has_all()) {
     FolderScorer scorer(target, vector, evaluator, folder, options);
     run.score(scorer);
