@@ -77,8 +77,9 @@ bool has_targets_to_score(const std::vector<Task>& tasks) {
   });
 }
 
-// Of the same target, vector, tasks, options and arms, whatever the files are called.
-std::string fingerprint_of(const report::AblationProtocol& protocol, const std::vector<Arm>& arms) {
+// Of the same target, vector, tasks, options and arms, wherever the files lie.
+std::string fingerprint_of(report::AblationProtocol protocol, const std::vector<Arm>& arms) {
+  protocol.evaluation.model.clear();  // its digest tells
   Ablation nothing_yet;
   for (const Arm& arm : arms) nothing_yet.arms.push_back({arm, {}, {}, {}, {}});
   return format::to_hex(format::digest_of(report::to_json(protocol, nothing_yet)));
