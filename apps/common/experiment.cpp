@@ -1,6 +1,7 @@
 #include "common/experiment.h"
 
 #include <algorithm>
+#include <exception>
 #include <filesystem>
 #include <system_error>
 #include <utility>
@@ -27,6 +28,8 @@ namespace fs = std::filesystem;
 
 constexpr const char* kJournal = "arms.jsonl";
 constexpr const char* kModelFolder = "model";
+constexpr const char* kResultsCsv = "results.csv";
+constexpr const char* kResultsJson = "results.json";
 
 Checkpoint open_target(const Arguments& arguments) {
   Checkpoint target = Checkpoint::open(arguments.positional.front());
@@ -40,8 +43,9 @@ Checkpoint open_target(const Arguments& arguments) {
   return target;
 }
 
-// A folder of ours, or a new one: nobody's files are mixed with results.
-void make_results_folder(const fs::path& folder) {
+// A folder of ours, or a new one: nobody's files are mixed with results. Results of the run before
+// would pass for those of one that begins anew.
+void make_results_folder(const fs::path& folder, bool begin_anew) {
   std::error_code error;
   if (fs::exists(folder, error)) {
     const bool is_ours = fs::is_directory(folder, error) &&
@@ -52,6 +56,8 @@ void make_results_folder(const fs::path& folder) {
                         "exists and holds no results of a sweep or an ablation",
                         "a new folder, or that of a run to go on with",
                         "name another -o"});
+    for (const char* results : {kResultsCsv, kResultsJson})
+      if (begin_anew) fs::remove(folder / results, error);
     return;
   }
   fs::create_directory(folder, error);
@@ -101,7 +107,7 @@ struct Experiment {
     options.run = terminal;
     options.evaluation = protocol.evaluation.options;
     if (!arguments.output.empty()) {
-      make_results_folder(arguments.output);
+      make_results_folder(arguments.output, arguments.force);
       options.journal = (fs::path(arguments.output) / kJournal).string();
       options.fingerprint = fingerprint_of(protocol, arms);
       options.begin_anew = arguments.force;
@@ -166,21 +172,31 @@ std::string describe_arms(const Experiment& experiment) {
   return report::align(rows);
 }
 
-void write_results(const Experiment& experiment, const Ablation& ablation) {
-  const Arguments& arguments = experiment.arguments;
-  const std::string json = report::to_json(experiment.protocol, ablation);
-  const std::string csv = report::to_csv(ablation);
-  const bool data_on_stdout = arguments.json == "-" || arguments.csv == "-";
-  // Shown first: what cannot be written can still be read.
-  if (!data_on_stdout && !arguments.quiet)
-    write_stdout(report::to_text(experiment.protocol, ablation, text_style(arguments)));
+void write_files(const Arguments& arguments, const std::string& json, const std::string& csv) {
+  if (!arguments.output.empty()) {
+    const fs::path folder = arguments.output;
+    write_result((folder / kResultsCsv).string(), ".csv", csv);
+    write_result((folder / kResultsJson).string(), ".json", json);
+    if (!arguments.quiet) say("wrote " + printable((folder / kResultsJson).string()) + "\n");
+  }
   if (!arguments.json.empty()) write_result(arguments.json, ".json", json);
   if (!arguments.csv.empty()) write_result(arguments.csv, ".csv", csv);
-  if (arguments.output.empty()) return;
-  const fs::path folder = arguments.output;
-  write_result((folder / "results.csv").string(), ".csv", csv);
-  write_result((folder / "results.json").string(), ".json", json);
-  if (!arguments.quiet) say("wrote " + printable((folder / "results.json").string()) + "\n");
+}
+
+void write_results(const Experiment& experiment, const Ablation& ablation) {
+  const Arguments& arguments = experiment.arguments;
+  const bool data_on_stdout = arguments.json == "-" || arguments.csv == "-";
+  std::exception_ptr failure;
+  if (!data_on_stdout && !arguments.quiet) {
+    try {
+      write_stdout(report::to_text(experiment.protocol, ablation, text_style(arguments)));
+    } catch (const IoError&) {
+      failure = std::current_exception();
+    }
+  }
+  // What cannot be shown is written, and what cannot be written was shown.
+  write_files(arguments, report::to_json(experiment.protocol, ablation), report::to_csv(ablation));
+  if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace
