@@ -6,6 +6,7 @@ using namespace suture::apps;
 
 // The commands that move file bytes. Those that run a model are the model program's.
 int main(int argc, char** argv) {
+  reserve_standard_streams();
   install_signal_handlers();
   const Command eval{eval_spec(), run_model_program}, serve{serve_spec(), run_model_program};
   const Command sweep{sweep_spec(), run_model_program}, ablate{ablate_spec(), run_model_program};

@@ -1,6 +1,7 @@
 #include "common/experiment.h"
 
 #include <algorithm>
+#include <exception>
 #include <filesystem>
 #include <system_error>
 #include <utility>
@@ -15,6 +16,7 @@
 #include "common/talk.h"
 #include "common/terminal.h"
 #include "format/digest.h"
+#include "format/staged_output.h"
 #include "report/ablation_report.h"
 #include "surgery/vector_digest.h"
 #include "surgery/vector_metadata.h"
@@ -26,6 +28,8 @@ namespace fs = std::filesystem;
 
 constexpr const char* kJournal = "arms.jsonl";
 constexpr const char* kModelFolder = "model";
+constexpr const char* kResultsCsv = "results.csv";
+constexpr const char* kResultsJson = "results.json";
 
 Checkpoint open_target(const Arguments& arguments) {
   Checkpoint target = Checkpoint::open(arguments.positional.front());
@@ -39,8 +43,9 @@ Checkpoint open_target(const Arguments& arguments) {
   return target;
 }
 
-// A folder of ours, or a new one: nobody's files are mixed with results.
-void make_results_folder(const fs::path& folder) {
+// A folder of ours, or a new one: nobody's files are mixed with results. Results of the run before
+// would pass for those of one that begins anew.
+void make_results_folder(const fs::path& folder, bool begin_anew) {
   std::error_code error;
   for (const char* extension : {".json", ".csv", ".safetensors"})
     if (folder.extension() == extension)
@@ -58,10 +63,23 @@ void make_results_folder(const fs::path& folder) {
                         "exists and holds no results of a sweep or an ablation",
                         "a new folder, or that of a run to go on with",
                         "name another -o"});
+    for (const char* results : {kResultsCsv, kResultsJson})
+      if (begin_anew) fs::remove(folder / results, error);
     return;
   }
   fs::create_directory(folder, error);
   if (error) throw IoError({folder.string(), {}, "cannot be made: " + error.message(), {}, {}});
+}
+
+// What stands in a folder for models is written over and removed.
+void refuse_place_of_inputs(const Arguments& arguments, const fs::path& folder) {
+  for (const std::string& text : arguments.positional) {
+    const VectorArgument vector = parse_vector_argument(text);
+    for (const std::string& input : {text, vector.minuend, vector.subtrahend}) {
+      std::error_code error;
+      if (!input.empty() && fs::exists(input, error)) format::refuse_output_on_input(folder, input);
+    }
+  }
 }
 
 bool has_targets_to_score(const std::vector<Task>& tasks) {
@@ -72,8 +90,9 @@ bool has_targets_to_score(const std::vector<Task>& tasks) {
   });
 }
 
-// Of the same target, vector, tasks, options and arms, whatever the files are called.
-std::string fingerprint_of(const report::AblationProtocol& protocol, const std::vector<Arm>& arms) {
+// Of the same target, vector, tasks, options and arms, wherever the files lie.
+std::string fingerprint_of(report::AblationProtocol protocol, const std::vector<Arm>& arms) {
+  protocol.evaluation.model.clear();  // its digest tells
   Ablation nothing_yet;
   for (const Arm& arm : arms) nothing_yet.arms.push_back({arm, {}, {}, {}, {}});
   return format::to_hex(format::digest_of(report::to_json(protocol, nothing_yet)));
@@ -95,7 +114,7 @@ struct Experiment {
     options.run = terminal;
     options.evaluation = protocol.evaluation.options;
     if (!arguments.output.empty()) {
-      make_results_folder(arguments.output);
+      make_results_folder(arguments.output, arguments.force);
       options.journal = (fs::path(arguments.output) / kJournal).string();
       options.fingerprint = fingerprint_of(protocol, arms);
       options.begin_anew = arguments.force;
@@ -119,10 +138,9 @@ Ablation score_outside(Experiment& experiment) {
   experiment.protocol.outside_evaluator = arguments.eval_command;
   experiment.protocol.evaluation.model_digest =
       format::to_hex(content_digest(experiment.target, experiment.terminal));
-  const AblationOptions options = experiment.options();
   const fs::path folder = fs::path(arguments.output) / kModelFolder;
-  std::error_code error;
-  fs::remove_all(folder, error);  // what a killed run left
+  refuse_place_of_inputs(arguments, folder);
+  const AblationOptions options = experiment.options();
   return ablate(
       experiment.target, experiment.vector, experiment.arms,
       [&](const std::string& model, const Arm&) {
@@ -161,21 +179,31 @@ std::string describe_arms(const Experiment& experiment) {
   return report::align(rows);
 }
 
-void write_results(const Experiment& experiment, const Ablation& ablation) {
-  const Arguments& arguments = experiment.arguments;
-  const std::string json = report::to_json(experiment.protocol, ablation);
-  const std::string csv = report::to_csv(ablation);
-  const bool data_on_stdout = arguments.json == "-" || arguments.csv == "-";
-  // Shown first: what cannot be written can still be read.
-  if (!data_on_stdout && !arguments.quiet)
-    write_stdout(report::to_text(experiment.protocol, ablation, text_style(arguments)));
+void write_files(const Arguments& arguments, const std::string& json, const std::string& csv) {
+  if (!arguments.output.empty()) {
+    const fs::path folder = arguments.output;
+    write_result((folder / kResultsCsv).string(), ".csv", csv);
+    write_result((folder / kResultsJson).string(), ".json", json);
+    if (!arguments.quiet) say("wrote " + printable((folder / kResultsJson).string()) + "\n");
+  }
   if (!arguments.json.empty()) write_result(arguments.json, ".json", json);
   if (!arguments.csv.empty()) write_result(arguments.csv, ".csv", csv);
-  if (arguments.output.empty()) return;
-  const fs::path folder = arguments.output;
-  write_result((folder / "results.csv").string(), ".csv", csv);
-  write_result((folder / "results.json").string(), ".json", json);
-  if (!arguments.quiet) say("wrote " + printable((folder / "results.json").string()) + "\n");
+}
+
+void write_results(const Experiment& experiment, const Ablation& ablation) {
+  const Arguments& arguments = experiment.arguments;
+  const bool data_on_stdout = arguments.json == "-" || arguments.csv == "-";
+  std::exception_ptr failure;
+  if (!data_on_stdout && !arguments.quiet) {
+    try {
+      write_stdout(report::to_text(experiment.protocol, ablation, text_style(arguments)));
+    } catch (const IoError&) {
+      failure = std::current_exception();
+    }
+  }
+  // What cannot be shown is written, and what cannot be written was shown.
+  write_files(arguments, report::to_json(experiment.protocol, ablation), report::to_csv(ablation));
+  if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace

@@ -1,13 +1,18 @@
 #include "common/outside_evaluator.h"
 
 #include <algorithm>
-#include <cstdio>
-#include <memory>
+#include <cerrno>
+#include <csignal>
+#include <fcntl.h>
+#include <poll.h>
+#include <spawn.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "suture/error.h"
 
 #include "common/terminal.h"
+#include "format/file.h"
 #include "format/json.h"
 
 namespace suture::apps {
@@ -37,17 +42,97 @@ std::string with_folder(std::string command, const std::string& folder) {
   throw FormatError({"--eval-cmd '" + command + "'", {}, found, kExpected, "print it last"});
 }
 
+// A shell that runs a command, in a process group of its own and without input. It gets the signals
+// that this program ignores, and the one that stops it.
+class Shell {
+ public:
+  explicit Shell(std::string command) : command_(std::move(command)) {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) fail("cannot be started", errno);
+    output_ = ends[0];
+    const int error = spawn(ends[1]);
+    ::close(ends[1]);
+    if (error != 0) {
+      ::close(output_);
+      fail("cannot be started", error);
+    }
+  }
+  Shell(const Shell&) = delete;
+  Shell& operator=(const Shell&) = delete;
+  ~Shell() {
+    ::close(output_);
+    if (child_ <= 0) return;
+    ::kill(-child_, cancelling_signal() != 0 ? cancelling_signal() : SIGTERM);
+    while (::waitpid(child_, nullptr, 0) < 0 && errno == EINTR) {
+    }
+  }
+
+  // The next piece of the output; 0 at its end.
+  std::size_t read(char* piece, std::size_t bytes) const {
+    for (;;) {
+      pollfd waiting{output_, POLLIN, 0};
+      const int ready = ::poll(&waiting, 1, 200);
+      if (cancelling_signal() != 0) throw Interrupted();
+      if (ready <= 0) continue;
+      const ssize_t count = ::read(output_, piece, bytes);
+      if (count >= 0) return static_cast<std::size_t>(count);
+      if (errno != EINTR) fail("its output cannot be read", errno);
+    }
+  }
+
+  // Waits for the end, and gives the status as waitpid does.
+  int wait() {
+    int status = 0;
+    while (::waitpid(child_, &status, 0) < 0) {
+      if (cancelling_signal() != 0) throw Interrupted();
+      if (errno != EINTR) fail("its end cannot be told", errno);
+    }
+    child_ = 0;
+    return status;
+  }
+
+ private:
+  int spawn(int output) {
+    posix_spawn_file_actions_t streams;
+    posix_spawn_file_actions_init(&streams);
+    posix_spawn_file_actions_addopen(&streams, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_adddup2(&streams, output, STDOUT_FILENO);
+    sigset_t ignored_here;
+    sigemptyset(&ignored_here);
+    sigaddset(&ignored_here, SIGPIPE);
+    sigaddset(&ignored_here, SIGXFSZ);
+    posix_spawnattr_t attributes;
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setsigdefault(&attributes, &ignored_here);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+    std::string name = "sh", option = "-c";
+    char* const words[] = {name.data(), option.data(), command_.data(), nullptr};
+    const int error = ::posix_spawn(&child_, "/bin/sh", &streams, &attributes, words, environ);
+    posix_spawn_file_actions_destroy(&streams);
+    posix_spawnattr_destroy(&attributes);
+    if (error != 0) child_ = 0;
+    return error;
+  }
+
+  [[noreturn]] void fail(const std::string& what, int error) const {
+    throw IoError(
+        {"--eval-cmd '" + command_ + "'", {}, what + ": " + format::describe_errno(error), {}, {}});
+  }
+
+  std::string command_;
+  int output_ = -1;
+  pid_t child_ = 0;
+};
+
 std::string run_command(const std::string& command) {
-  const auto close = [](std::FILE* pipe) { ::pclose(pipe); };
-  std::unique_ptr<std::FILE, decltype(close)> pipe(::popen(command.c_str(), "re"), close);
-  if (!pipe) throw IoError({command, {}, "cannot be started", {}, {}});
+  Shell shell(command);
   std::string output;
   char piece[1 << 16];
-  for (std::size_t count; (count = std::fread(piece, 1, sizeof piece, pipe.get())) > 0;) {
+  while (const std::size_t count = shell.read(piece, sizeof piece)) {
     output.append(piece, count);
     if (output.size() > kMaxOutputBytes) refuse(command, "more output than 256 MiB");
   }
-  const int status = ::pclose(pipe.release());
+  const int status = shell.wait();
   if (cancelling_signal() != 0) throw Interrupted();
   if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
     throw Error({"--eval-cmd '" + command + "'",

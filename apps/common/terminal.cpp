@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <fcntl.h>
 #include <filesystem>
 #include <sys/ioctl.h>
 #include <system_error>
@@ -158,6 +159,15 @@ RunOptions with_terminal(const Arguments& arguments) {
 }
 
 int cancelling_signal() { return last_signal; }
+
+void reserve_standard_streams() {
+  // A stand-in fails as the closed stream does: what is written to opens for reading.
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(descriptor, F_GETFD) >= 0) continue;
+    const int mode = descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY;
+    if (::open("/dev/null", mode) < 0) std::_Exit(2);
+  }
+}
 
 void install_signal_handlers() {
   // Without SA_RESTART, so that a read that waits for input ends.

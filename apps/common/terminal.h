@@ -32,6 +32,10 @@ RunOptions with_terminal(const Arguments& arguments);
 /// The signal that cancelled the run, or 0.
 int cancelling_signal();
 
+/// Opens stand-ins for standard streams that are closed, so that no file gets their number and what
+/// is said lands in it. To be called first.
+void reserve_standard_streams();
+
 /// Catches SIGINT and SIGTERM, and ignores SIGPIPE. A second signal ends the program at once.
 void install_signal_handlers();
 

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <memory>
 #include <optional>
+#include <system_error>
+#include <utility>
 
 #include "suture/error.h"
 #include "suture/site.h"
@@ -55,6 +58,16 @@ class LayerProgress {
   std::uint64_t done_ = 0, told_ = 0, total_ = 0;
 };
 
+// `2 records of choice acc (none), ...`.
+std::string text_of_metrics(const ScoredArm& scored) {
+  std::string text;
+  for (const ArmMetric& metric : scored.metrics)
+    text += (text.empty() ? "" : ", ") + std::to_string(metric.records.size()) + " records of " +
+            metric.task + " " + metric.name +
+            (metric.filter == "none" ? "" : " (" + metric.filter + ")");
+  return text;
+}
+
 class Run {
  public:
   Run(const TaskVector& vector, const std::vector<Arm>& arms, std::size_t layers,
@@ -72,8 +85,9 @@ class Run {
     for (const ArmTurn& turn : turns) {
       stream::check_cancelled(options_.run);
       const Arm& arm = arms_[turn.arm];
-      scored_[turn.arm] =
-          scorer.score(arm, turn, [&](double share) { progress.tell(turn, share); });
+      ScoredArm scored = scorer.score(arm, turn, [&](double share) { progress.tell(turn, share); });
+      require_same_metrics(arm, scored);
+      scored_[turn.arm] = std::move(scored);
       if (journal_) journal_->add(arm.name, *scored_[turn.arm]);
       if (options_.on_arm) options_.on_arm({arm, scored_[turn.arm]->metrics, {}, {}, {}});
       progress.finish(turn);
@@ -96,6 +110,20 @@ class Run {
   }
 
  private:
+  // An evaluator outside may have failed in part. To be told before the arm counts as finished.
+  void require_same_metrics(const Arm& arm, const ScoredArm& scored) const {
+    for (std::size_t i = 0; i < arms_.size(); ++i) {
+      if (!scored_[i]) continue;
+      const std::string others = text_of_metrics(*scored_[i]), own = text_of_metrics(scored);
+      if (own == others) return;
+      throw UsageError({arm.name,
+                        {},
+                        "scores of " + own,
+                        "those of '" + arms_[i].name + "': " + others,
+                        "look at what scores the models, then go on"});
+    }
+  }
+
   std::size_t first_with_weights_of(std::size_t arm) const {
     return static_cast<std::size_t>(std::find(stages_.begin(), stages_.end(), stages_[arm]) -
                                     stages_.begin());
@@ -146,6 +174,8 @@ Ablation ablate(const Checkpoint& target, const TaskVector& vector, const std::v
                 const OutsideEvaluator& evaluator, const std::string& folder,
                 const AblationOptions& options) {
   Run run(vector, arms, layers_of(vector), options);
+  std::error_code error;
+  if (!options.journal.empty()) std::filesystem::remove_all(folder, error);  // a killed run left it
   if (!run.has_all()) {
     FolderScorer scorer(target, vector, evaluator, folder, options);
     run.score(scorer);

@@ -9,11 +9,11 @@
 #include "suture/state_dict.h"
 
 #include "support/folder_tree.h"
+#include "support/language_family.h"
 #include "support/run_program.h"
 #include "support/temp_dir.h"
 #include "support/thrown.h"
 #include "support/tiny_decoder.h"
-#include "tokenizer/byte_level.h"
 
 namespace suture {
 namespace {
@@ -24,57 +24,17 @@ using test::holds;
 using test::Outcome;
 using test::was_refused;
 
-// A token for each byte, and an end: fewer than the model has rows.
-json byte_tokenizer() {
-  json vocab = json::object();
-  for (int byte = 0; byte < 256; ++byte) {
-    std::string token;
-    append_byte_level(std::string(1, static_cast<char>(byte)), token);
-    vocab[token] = byte;
-  }
-  return {{"normalizer", nullptr},
-          {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}}},
-          {"post_processor", nullptr},
-          {"decoder", {{"type", "ByteLevel"}}},
-          {"added_tokens",
-           {{{"id", 256}, {"content", "<end>"}, {"special", true}, {"normalized", false}}}},
-          {"model", {{"type", "BPE"}, {"vocab", vocab}, {"merges", json::array()}}}};
-}
-
 class Eval : public testing::Test {
  protected:
   static constexpr std::int64_t kVocab = 300;
 
   Eval() {
     write_model(testing_support::tiny_weights(at::kFloat, kVocab));
-    test::write_file(dir_ / "choice.jsonl",
-                     R"({"context": "The sky is", "choices": ["blue", "green"], "gold": 0})"
-                     "\n"
-                     R"({"context": "Grass is", "choices": ["blue", "green"], "gold": 1})"
-                     "\n"
-                     R"({"context": "Snow is", "choices": ["white", "red"], "gold": 0})"
-                     "\n");
-    test::write_file(dir_ / "write.jsonl",
-                     R"({"task": {"until": ["\n"], "max_new_tokens": 8}})"
-                     "\n"
-                     R"({"prompt": "1+1=", "target": "2", "task_id": "sum/0"})"
-                     "\n"
-                     R"({"prompt": "2+2=", "target": "4", "task_id": "sum/1"})"
-                     "\n");
-    test::write_file(dir_ / "text.jsonl", R"({"text": "some words of text"})"
-                                          "\n"
-                                          R"({"text": "and some more"})"
-                                          "\n");
+    test::write_tasks(dir_.path());
   }
 
   void write_model(const StateDict& weights) {
-    std::filesystem::remove_all(dir_ / "model");
-    save(weights, (dir_ / "model").string());
-    std::string config = testing_support::tiny_config();
-    config.replace(config.find("61"), 2, std::to_string(kVocab));
-    test::write_file(dir_ / "model/config.json", config);
-    test::write_file(dir_ / "model/tokenizer.json", byte_tokenizer().dump());
-    test::write_file(dir_ / "model/tokenizer_config.json", R"({"eos_token": "<end>"})");
+    test::write_language_model(dir_ / "model", weights);
   }
 
   Outcome run(std::vector<std::string> arguments) const {

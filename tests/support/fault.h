@@ -9,7 +9,8 @@ namespace suture::test {
 
 /// One system call of the program that is to go wrong; see fault_injection.c.
 struct Fault {
-  std::string call;    ///< open, pread, pwrite, fsync, fallocate, rename, copy, close or mkdir.
+  /// open, pread, pwrite, write, fsync, fdatasync, fallocate, rename, copy, close or mkdir.
+  std::string call;
   std::string at;      ///< Which of those below the folder, from 1; several with commas.
   std::string action;  ///< short, stop, kill, int, term, or a number for errno.
 

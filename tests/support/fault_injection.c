@@ -1,6 +1,7 @@
 /* A library to preload: it makes one system call of a program fail, chosen by the environment.
  *
- *   SUTURE_FAULT_CALL    the call: open, pread, pwrite, fsync, fallocate, rename, copy, close, mkdir
+ *   SUTURE_FAULT_CALL    the call: open, pread, pwrite, write, fsync, fdatasync, fallocate, rename,
+ *                        copy, close, mkdir
  *   SUTURE_FAULT_AT      which of them, from 1; several are separated by commas
  *   SUTURE_FAULT_ACTION  short, stop, kill, int, term, or the number that errno gets
  *   SUTURE_FAULT_UNDER   only calls on paths below this folder count
@@ -130,9 +131,23 @@ PREAD(pread64, off64_t)
 PWRITE(pwrite, off_t)
 PWRITE(pwrite64, off64_t)
 
+ssize_t write(int descriptor, const void *data, size_t bytes) {
+  if (is_descriptor_below(descriptor)) {
+    const enum outcome outcome = decide("write");
+    if (outcome == FAIL) return -1;
+    if (outcome == SHORTEN) bytes = shortened(bytes);
+  }
+  return REAL(write)(descriptor, data, bytes);
+}
+
 int fsync(int descriptor) {
   if (is_descriptor_below(descriptor) && decide("fsync") == FAIL) return -1;
   return REAL(fsync)(descriptor);
+}
+
+int fdatasync(int descriptor) {
+  if (is_descriptor_below(descriptor) && decide("fdatasync") == FAIL) return -1;
+  return REAL(fdatasync)(descriptor);
 }
 
 #define FALLOCATE(name, offset_type)                                             \
