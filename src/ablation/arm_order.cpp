@@ -24,6 +24,20 @@ void walk(const std::vector<StageWeights>& arms, const std::vector<std::size_t>&
   for (const auto& branch : branches) walk(arms, branch, stage + 1, order);
 }
 
+// Of the layers at which later turns leave this one's trunk, that which spares them the most; 0 for
+// none above `resume`. `shared` are those of each turn with the turn after it.
+std::size_t layer_to_keep(const std::vector<std::size_t>& shared, std::size_t turn,
+                          std::size_t resume) {
+  std::size_t keep = 0, most = 0, common = shared[turn];
+  for (std::size_t later = turn + 1; later < shared.size() && common > resume; ++later) {
+    const std::size_t spared = (common - resume) * (later - turn);
+    if (spared > most) keep = common;
+    most = std::max(most, spared);
+    common = std::min(common, shared[later]);
+  }
+  return keep;
+}
+
 }  // namespace
 
 std::size_t shared_layers(const StageWeights& a, const StageWeights& b) {
@@ -41,25 +55,25 @@ std::vector<std::size_t> order_arms(const std::vector<StageWeights>& arms) {
 
 std::vector<ArmTurn> plan_turns(const std::vector<StageWeights>& arms,
                                 const std::vector<std::size_t>& order) {
-  const auto shared = [&](std::size_t turn) {  // with the turn after it
-    return turn + 1 < order.size() ? shared_layers(arms[order[turn]], arms[order[turn + 1]]) : 0;
-  };
+  std::vector<std::size_t> shared(order.size());  // with the turn after it
+  for (std::size_t i = 0; i + 1 < order.size(); ++i)
+    shared[i] = shared_layers(arms[order[i]], arms[order[i + 1]]);
   std::vector<ArmTurn> turns;
   std::vector<std::size_t> held;  // layers whose inputs are held, upwards
   for (std::size_t i = 0; i < order.size(); ++i) {
-    const std::size_t before = i > 0 ? shared(i - 1) : 0;
+    const std::size_t before = i > 0 ? shared[i - 1] : 0;
     while (!held.empty() && held.back() > before) held.pop_back();
     ArmTurn turn;
     turn.arm = order[i];
     turn.resume = held.empty() ? 0 : held.back();
-    if (shared(i) > turn.resume) turn.keep = shared(i);
+    turn.keep = layer_to_keep(shared, i, turn.resume);
     // A later turn goes on from here when it leaves the trunk below what is kept now.
     turn.last_use = turn.resume > 0;
-    std::size_t common = shared(i);
+    std::size_t common = shared[i];
     for (std::size_t later = i + 1; later < order.size() && turn.last_use; ++later) {
       if (common < turn.resume) break;
       if (turn.keep == 0 || common < turn.keep) turn.last_use = false;
-      common = std::min(common, shared(later));
+      common = std::min(common, shared[later]);
     }
     if (turn.last_use) held.pop_back();
     if (turn.keep > 0) held.push_back(turn.keep);

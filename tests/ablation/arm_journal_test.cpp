@@ -1,5 +1,6 @@
 #include "ablation/arm_journal.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>

@@ -171,6 +171,16 @@ TEST(LayersComputed, OfBothDesignsAndTheReferencesStaysNearTheirSum) {
   EXPECT_LE(cost(arms), 2 * 0.56 * 24 + 2);
 }
 
+// Each arm of the one design shares one layer more with an arm of the other than all share.
+TEST(LayersComputed, OfDesignsThatGoHandInHandStaysNearTheirSum) {
+  const auto joined = [](std::vector<StageWeights> a, const std::vector<StageWeights>& b) {
+    a.insert(a.end(), b.begin(), b.end());
+    return a;
+  };
+  EXPECT_LE(cost(joined(without_each(24), cumulative(24, true))), 2 * 0.56 * 24 + 2);
+  EXPECT_LE(cost(joined(only_each(24), cumulative(24, false))), 2 * 0.56 * 24 + 2);
+}
+
 TEST(LayersComputed, CountsEverythingWhereNothingIsShared) {
   std::vector<StageWeights> arms;
   for (const char letter : {'a', 'b', 'c'}) arms.push_back(stages(std::string(6, letter)));

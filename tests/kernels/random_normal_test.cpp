@@ -1,6 +1,8 @@
 #include "kernels/random_normal.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <numbers>
 #include <random>
 #include <vector>

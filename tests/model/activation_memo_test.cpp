@@ -62,7 +62,7 @@ std::vector<ScoringRequest> choices(std::size_t shared) {
 // Windows of texts: long continuations behind one token, some beyond what is fed at once.
 std::vector<ScoringRequest> windows() {
   std::vector<ScoringRequest> requests;
-  for (const std::size_t length : {3u, 700u, 1500u, 40u, 2300u})
+  for (const std::size_t length : {3u, 300u, 1500u, 40u})
     requests.push_back({tiny_tokens(1, length), tiny_tokens(length, length + 1), length == 40});
   return requests;
 }
@@ -155,7 +155,7 @@ class ActivationMemoTest : public testing::Test {
     SCOPED_TRACE(questions.name + ", budget " + std::to_string(budget));
     std::mt19937 random(seed);
     ActivationMemo memo(sizes_of(model.info()), budget);
-    for (int round = 0; round < 12 && !HasFatalFailure(); ++round) {
+    for (int round = 0; round < 8 && !HasFatalFailure(); ++round) {
       // Mostly high up, so that something is held from evaluation to evaluation.
       const std::size_t stage =
           random() % 4 == 0 ? random() % (kLayers + 2) : kLayers + 1 - random() % 3;
@@ -183,9 +183,10 @@ TEST_F(ActivationMemoTest, ChangesNoBitWithAnyBudget) {
   LanguageModel model = roomy_model();
   const std::vector<Questions> questions = all_questions();
   unsigned seed = 100;
-  for (const std::size_t i : {1u, 3u, 6u, 8u})
-    for (const std::uint64_t budget : {0u, 1u, 5'000u, 20'000u, 100'000u, 400'000u})
+  for (const std::size_t i : {1u, 6u, 8u})
+    for (const std::uint64_t budget : {0u, 1u, 5'000u, 20'000u, 50'000u, 100'000u})
       expect_same_through_changes(model, questions[i], budget, ++seed);
+  expect_same_through_changes(model, questions[3], 100'000, ++seed);
 }
 
 TEST_F(ActivationMemoTest, ChangesNoBitInOtherDtypesAndOnSeveralThreads) {

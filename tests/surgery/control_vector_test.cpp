@@ -1,7 +1,9 @@
 #include "suture/control_vector.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <map>
 #include <numeric>
 #include <random>
 #include <set>
