@@ -10,6 +10,8 @@
 #include "suture/error.h"
 #include "suture/site.h"
 
+#include "ablation/arm_weights.h"
+
 namespace suture {
 namespace {
 
@@ -138,6 +140,12 @@ void add_controls(const ControlOptions& options, double scale, std::size_t layer
     if (arm.family == "controls" && arm.kind != ArmKind::kTarget) arm.reference = kTargetName;
 }
 
+// Layers of other shapes cannot change places: to be told before the first arm is scored.
+void require_other_orders(const TaskVector& vector, const std::vector<Arm>& arms) {
+  for (const Arm& arm : arms)
+    if (arm.kind == ArmKind::kPermuted) ablation::vector_of(arm, vector, {});
+}
+
 void add_design(AblationDesign design, const AblationPlan& plan,
                 const std::vector<std::string>& names, std::vector<Arm>& arms) {
   const auto add_all = [&](ArmKind kind, const std::string& family, const std::vector<Part>& parts) {
@@ -201,6 +209,7 @@ std::vector<Arm> ablation_arms(const TaskVector& vector, const AblationPlan& pla
     throw UsageError({{}, {}, "a scale of 0", "another, since nothing would be added", {}});
   std::vector<Arm> arms{target_arm(), whole_arm(kVectorName, ArmKind::kVector, plan.scale)};
   add_controls(plan.controls, plan.scale, layers_of(names).size(), arms);
+  require_other_orders(vector, arms);
   for (const AblationDesign design : plan.designs) add_design(design, plan, names, arms);
   for (const Selection& selection : plan.selections) {
     selection.require_matches(names);
@@ -231,6 +240,7 @@ std::vector<Arm> sweep_arms(const TaskVector& vector, const std::vector<double>&
   if (largest == 0)
     throw UsageError({{}, {}, "only the scale 0", "another besides", {}});
   add_controls(controls, largest, layers_of(vector.names()).size(), arms);
+  require_other_orders(vector, arms);
   // The opposite may be among the scales already.
   if (std::count(scales.begin(), scales.end(), -largest) > 0)
     std::erase_if(arms, [](const Arm& arm) { return arm.kind == ArmKind::kNegated; });

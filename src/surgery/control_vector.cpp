@@ -144,7 +144,7 @@ class ReorderedSource final : public MadeSource {
                           name,
                           "has no counterpart of its shape at " + printable(from),
                           "layers of one shape, to change their order",
-                          {}});
+                          "leave such vectors out with --permutations 0"});
       add(name, own.front().minuend->shape, sum_dtype(terms_.back()));
     }
   }

@@ -285,6 +285,19 @@ TEST_F(Ablate, RefusesWhatItCannotTakeApart) {
   EXPECT_TRUE(was_refused(run({"ablate", "target", "--task", "choice.jsonl"}), "1 argument"));
 }
 
+// Not after the arms before it have been scored.
+TEST_F(Ablate, SaysAtOnceWhichLayersCannotChangePlaces) {
+  const Words part{"ablate",
+                   "target",
+                   "v.safetensors",
+                   "--task",
+                   "choice.jsonl",
+                   "--only",
+                   "layer=0 & block=mlp | layer=1"};
+  EXPECT_TRUE(was_refused(run(part), "--permutations 0"));
+  EXPECT_TRUE(ended_with(run(joined(part, {"--permutations", "0", "--quiet"})), 0));
+}
+
 TEST_F(Ablate, SaysThatModelsAreNotFitForEachOther) {
   test::write_language_model(dir_ / "wide", testing_support::tiny_weights(at::kFloat, 310));
   const Outcome outcome =
