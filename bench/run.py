@@ -33,7 +33,8 @@ SIZES = ("0.5b", "1.5b", "7b")
 WITH_HOLES = ("7b",)
 SCALE = 0.8
 RESERVED_BYTES = 2_000_000_000  # of disk, that others may want meanwhile
-JOBS = ("inject", "stored", "extract", "analyze", "check", "language")
+JOBS = ("inject", "stored", "extract", "analyze", "check", "language", "ablation")
+IN_PROCESS = ("language", "ablation")  # beside transformers, each in its own script
 LANGUAGE_SIZE = "0.5b"
 
 
@@ -121,7 +122,7 @@ def make_models(folder, size):
     if not (folder / "instruct" / "tokenizer.json").exists():
         print(f"making {size} models in {folder}", flush=True)
         folder.mkdir(parents=True, exist_ok=True)
-        subprocess.run([BUILD / "demo_family", folder, size], check=True)
+        subprocess.run([BUILD / "bench" / "random_family", folder, size], check=True)
 
 
 def disk_needed(job, models, has_peers, has_floor):
@@ -223,16 +224,17 @@ def measure_size(size, options):
     return results
 
 
-def measure_language(options):
-    """Running a model beside transformers, which needs the Python packages of the parity tests."""
+def measure_beside_transformers(job, options):
+    """Running or ablating a model beside transformers, which needs the Python packages of the parity tests."""
     if not PARITY_PYTHON.exists():
-        print("left out: running a model beside transformers, whose Python packages could not be installed", flush=True)
+        print(f"left out: {job} beside transformers, whose Python packages could not be installed", flush=True)
         return
     models = options.models or ROOT / "build" / "bench" / LANGUAGE_SIZE
     make_models(models, LANGUAGE_SIZE)
-    command = [PARITY_PYTHON, ROOT / "bench" / "language.py", models / "base", "--runs", options.runs]
+    given = models / "base" if job == "language" else models
+    command = [PARITY_PYTHON, ROOT / "bench" / f"{job}.py", given, "--runs", options.runs]
     command += ["--markdown", options.markdown] if options.markdown else []
-    print(f"\nrunning a model of {LANGUAGE_SIZE}", flush=True)
+    print(f"\n{job} with a model of {LANGUAGE_SIZE}", flush=True)
     subprocess.run([str(part) for part in command], check=True)
 
 
@@ -276,11 +278,12 @@ def main():
     options.empty = min((run([SUTURE, "--version"]) for _ in range(5)), key=lambda empty: empty["seconds"])
     ground = machine.describe(BUILD, ROOT)
     print(machine.in_words(ground))
-    language, options.jobs = "language" in options.jobs, [job for job in options.jobs if job != "language"]
+    in_process = [job for job in options.jobs if job in IN_PROCESS]
+    options.jobs = [job for job in options.jobs if job not in IN_PROCESS]
     if options.jobs:
         measure_files(options, ground)
-    if language:
-        measure_language(options)
+    for job in in_process:
+        measure_beside_transformers(job, options)
 
 
 def measure_files(options, ground):

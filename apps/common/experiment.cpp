@@ -47,6 +47,13 @@ Checkpoint open_target(const Arguments& arguments) {
 // would pass for those of one that begins anew.
 void make_results_folder(const fs::path& folder, bool begin_anew) {
   std::error_code error;
+  for (const char* extension : {".json", ".csv", ".safetensors"})
+    if (folder.extension() == extension)
+      throw UsageError({folder.string(),
+                        {},
+                        "reads like a file",
+                        "a folder for the results",
+                        "name a folder with -o, files with --json or --csv"});
   if (fs::exists(folder, error)) {
     const bool is_ours = fs::is_directory(folder, error) &&
                          (fs::is_empty(folder, error) || fs::exists(folder / kJournal, error));

@@ -62,7 +62,8 @@ enum class AblationDesign { kLeaveOneOut, kOnlyOne, kBottomUp, kTopDown };
 struct ControlOptions {
   bool enabled = true;
   std::size_t random_seeds = 3;  ///< Random vectors with each tensor's norm matched.
-  std::size_t permutations = 1;  ///< Vectors with their layers in another order.
+  /// Vectors with their layers in another order; none where layers cannot change places.
+  std::size_t permutations = 1;
   std::uint64_t first_seed = 0;  ///< Seeds count up from here.
 };
 

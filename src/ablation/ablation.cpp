@@ -31,14 +31,16 @@ class LayerProgress {
     for (const ArmTurn& turn : turns) total_ += cost_of(turn);
   }
 
-  void tell(const ArmTurn& turn, double share) const {
+  // Never less than before: the answers of a task may be generated first and then scored.
+  void tell(const ArmTurn& turn, double share) {
     if (!options_.on_progress) return;
     Progress progress;
     progress.stage = "scoring arms";
     progress.unit = "layers";
     progress.bytes_total = total_;
-    progress.bytes_done =
-        done_ + static_cast<std::uint64_t>(share * static_cast<double>(cost_of(turn)));
+    told_ = std::max(
+        told_, done_ + static_cast<std::uint64_t>(share * static_cast<double>(cost_of(turn))));
+    progress.bytes_done = told_;
     options_.on_progress(progress);
   }
 
@@ -53,7 +55,7 @@ class LayerProgress {
 
   const RunOptions& options_;
   std::size_t layers_;
-  std::uint64_t done_ = 0, total_ = 0;
+  std::uint64_t done_ = 0, told_ = 0, total_ = 0;
 };
 
 // `2 records of choice acc (none), ...`.

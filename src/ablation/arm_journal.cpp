@@ -1,5 +1,6 @@
 #include "ablation/arm_journal.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <fcntl.h>
@@ -39,6 +40,10 @@ double number_of(const format::Json& json) {
   throw std::invalid_argument("no number");
 }
 
+const std::vector<format::Json>& list_of(const format::Json& json) {
+  return json.get_ref<const format::Json::array_t&>();  // throws where it is none
+}
+
 OrderedJson json_of(const ArmMetric& metric) {
   OrderedJson json{{"task", metric.task},
                    {"metric", metric.name},
@@ -59,7 +64,8 @@ ArmMetric metric_of(const format::Json& json) {
   json.at("is_share").get_to(metric.is_share);
   json.at("higher_is_better").get_to(metric.higher_is_better);
   metric.value = number_of(json.at("value"));
-  for (const format::Json& record : json.at("records")) metric.records.push_back(number_of(record));
+  for (const format::Json& record : list_of(json.at("records")))
+    metric.records.push_back(number_of(record));
   return metric;
 }
 
@@ -85,13 +91,22 @@ RealisedChange realised_of(const format::Json& json) {
 
 ScoredArm scored_of(const format::Json& json) {
   ScoredArm scored;
-  for (const format::Json& metric : json.at("metrics")) scored.metrics.push_back(metric_of(metric));
+  for (const format::Json& metric : list_of(json.at("metrics")))
+    scored.metrics.push_back(metric_of(metric));
   if (!json.at("realised").is_null()) scored.realised = realised_of(json.at("realised"));
   return scored;
 }
 
 std::string line_of(const OrderedJson& json) {
   return json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
+}
+
+// Whether a first line without an end is one of ours that was being written.
+bool is_torn_header(std::string_view text) {
+  const std::string whole = line_of({{"schema", kSchema}});  // but for its fingerprint
+  const std::string_view common = std::string_view(whole).substr(0, whole.find('}'));
+  const std::size_t length = std::min(text.size(), common.size());
+  return text.substr(0, length) == common.substr(0, length);
 }
 
 [[noreturn]] void fail(const std::filesystem::path& path, const std::string& what) {
@@ -107,7 +122,8 @@ ArmJournal::ArmJournal(const std::filesystem::path& path, const std::string& fin
   if (descriptor_ < 0) fail(path, "cannot be opened");
   try {
     if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0)
-      throw UsageError({path.string(), {}, "another process is at it", {}, "wait, or name another -o"});
+      throw UsageError(
+          {path.string(), {}, "another process is at it", {}, "wait, or name another -o"});
     read(fingerprint, begin_anew);
   } catch (...) {
     ::close(descriptor_);
@@ -122,8 +138,7 @@ void ArmJournal::read(const std::string& fingerprint, bool begin_anew) {
   std::size_t end = 0, line_number = 0;
   for (std::size_t next; (next = text.find('\n', end)) != std::string::npos; end = next + 1) {
     const std::string place = path_.string() + ":" + std::to_string(++line_number);
-    const auto json =
-        format::parse_json(std::string_view(text).substr(end, next - end), place);
+    const auto json = format::parse_json(std::string_view(text).substr(end, next - end), place);
     try {
       if (line_number > 1) {
         arms_[json.at("arm").get<std::string>()] = scored_of(json);
@@ -140,10 +155,12 @@ void ArmJournal::read(const std::string& fingerprint, bool begin_anew) {
       throw FormatError({place, {}, "a word where a number belongs", kSchema, "remove the file"});
     }
   }
+  if (line_number == 0 && !is_torn_header(text))
+    throw FormatError(
+        {path_.string() + ":1", {}, "no record of finished arms", kSchema, "name another -o"});
   if (::ftruncate(descriptor_, static_cast<off_t>(end)) != 0) fail(path_, "cannot be shortened");
   if (::lseek(descriptor_, 0, SEEK_END) < 0) fail(path_, "cannot be written");
-  if (line_number == 0)
-    append(line_of({{"schema", kSchema}, {"fingerprint", fingerprint}}));
+  if (line_number == 0) append(line_of({{"schema", kSchema}, {"fingerprint", fingerprint}}));
 }
 
 const ScoredArm* ArmJournal::find(const std::string& arm) const {

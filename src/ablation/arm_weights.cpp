@@ -36,14 +36,16 @@ std::string content_of(const Arm& arm) {
 
 }  // namespace
 
-TaskVector vector_of(const Arm& arm, const TaskVector& vector, const RunOptions& options) {
+TaskVector vector_of(const Arm& arm, const TaskVector& vector, const RunOptions& run) {
+  RunOptions options = run;
+  options.on_progress = {};  // told of whole arms, not of bytes
   switch (arm.kind) {
     case ArmKind::kTarget:
       return TaskVector();
     case ArmKind::kRandom:
-      return arm.scale * norm_matched_random(vector, *arm.seed, options);
+      return arm.scale * norm_matched_random(vector, *arm.seed, options).only(arm.selection);
     case ArmKind::kPermuted:
-      return arm.scale * permuted(vector, *arm.seed);
+      return arm.scale * permuted(vector, *arm.seed).only(arm.selection);
     default:
       return arm.scale * vector.only(arm.selection);
   }

@@ -1,16 +1,17 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <map>
+#include <cstdio>
+#include <numeric>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
 
 #include "suture/ablation.h"
+#include "suture/control_vector.h"
 #include "suture/error.h"
 #include "suture/site.h"
-
-#include "ablation/arm_weights.h"
 
 namespace suture {
 namespace {
@@ -37,9 +38,37 @@ std::string quoted(const std::string& name) {
   const bool is_word = std::all_of(name.begin(), name.end(), [](unsigned char c) {
     return std::isalnum(c) != 0 || c == '_' || c == '-' || c == '.';
   });
-  return is_word && !name.empty() ? name
-                                  : (name.find('\'') == std::string::npos ? "'" + name + "'"
-                                                                          : "\"" + name + "\"");
+  return is_word && !name.empty()
+             ? name
+             : (name.find('\'') == std::string::npos ? "'" + name + "'" : "\"" + name + "\"");
+}
+
+// A pattern of a tensor's name and no other.
+std::string pattern_of(const std::string& name) {
+  std::string pattern = "\\A";
+  for (const char c : name) {
+    const auto byte = static_cast<unsigned char>(c);
+    char code[8];
+    std::snprintf(code, sizeof code, "\\x{%02x}", unsigned{byte});
+    pattern += std::isalnum(byte) != 0 || byte >= 0x80 ? std::string(1, c) : code;
+  }
+  return pattern + "\\z";
+}
+
+// A module whose name the text form of selections cannot hold is selected tensor by tensor.
+Part module_part(const std::string& module, const std::vector<std::string>& names) {
+  const std::string text = "module=" + quoted(module);
+  const bool has_both_quotes =
+      module.find('\'') != std::string::npos && module.find('"') != std::string::npos;
+  if (!module.empty() && !has_both_quotes && module.find(',') == std::string::npos)
+    return parsed(text);
+  std::optional<Selection> tensors;
+  for (const std::string& name : names) {
+    if (site_of(name).module != module) continue;
+    const Selection tensor = Selection::parse("re='" + pattern_of(name) + "'");
+    tensors = tensors ? *tensors | tensor : tensor;
+  }
+  return {text, *tensors};
 }
 
 std::vector<int> layers_of(const std::vector<std::string>& names) {
@@ -72,14 +101,15 @@ std::vector<Part> parts_by(AblationUnit unit, const std::vector<std::string>& na
   std::vector<std::string> values;
   for (const std::string& name : names) {
     const Site site = site_of(name);
-    std::string value = unit == AblationUnit::kBlock ? std::string(suture::name_of(site.block))
-                                                     : site.module;
+    std::string value =
+        unit == AblationUnit::kBlock ? std::string(suture::name_of(site.block)) : site.module;
     if (std::find(values.begin(), values.end(), value) == values.end())
       values.push_back(std::move(value));
   }
   std::vector<Part> parts;
   for (const std::string& value : values)
-    parts.push_back(parsed(std::string(name_of(unit)) + "=" + quoted(value)));
+    parts.push_back(unit == AblationUnit::kBlock ? parsed("block=" + value)
+                                                 : module_part(value, names));
   return parts;
 }
 
@@ -89,7 +119,8 @@ std::vector<Part> cumulative_parts(AblationDesign design, const std::vector<std:
   for (const int layer : layers_of(names)) {
     const std::string number = std::to_string(layer);
     if (design == AblationDesign::kBottomUp)
-      parts.push_back({"layer=0-" + number, Selection::parse("block=embedding | layer=0-" + number)});
+      parts.push_back(
+          {"layer=0-" + number, Selection::parse("block=embedding | layer=0-" + number)});
     else
       parts.push_back({"layer=" + number + "-",
                        Selection::parse("layer=" + number + "- | (!layer=0- & !block=embedding)")});
@@ -120,17 +151,33 @@ Arm part_arm(ArmKind kind, const std::string& family, const Part& part, double s
   return arm;
 }
 
+// Each layer takes the next one's place: where that can be, any other order can.
+bool has_other_order(const TaskVector& vector) {
+  const std::vector<int> layers = layers_of(vector.names());
+  if (layers.size() < 2) return false;
+  std::vector<std::size_t> order(static_cast<std::size_t>(layers.back()) + 1);
+  std::iota(order.begin(), order.end(), 0);
+  for (std::size_t i = 0; i < layers.size(); ++i)
+    order[static_cast<std::size_t>(layers[i])] =
+        static_cast<std::size_t>(layers[(i + 1) % layers.size()]);
+  try {
+    with_layer_order(vector, order);
+    return true;
+  } catch (const UsageError&) {
+    return false;  // layers of other shapes, or of which other tensors are left
+  }
+}
+
 // What else could have moved the score: the opposite, and things of the same size that mean
 // nothing.
-void add_controls(const ControlOptions& options, double scale, std::size_t layers,
+void add_controls(const ControlOptions& options, double scale, const TaskVector& vector,
                   std::vector<Arm>& arms) {
   if (!options.enabled) return;
   arms.push_back(whole_arm("negated", ArmKind::kNegated, -scale));
-  for (std::size_t i = 0; i < options.random_seeds + options.permutations; ++i) {
+  const std::size_t permutations = has_other_order(vector) ? options.permutations : 0;
+  for (std::size_t i = 0; i < options.random_seeds + permutations; ++i) {
     const bool is_random = i < options.random_seeds;
-    if (!is_random && layers < 2) break;  // one layer has no other order
-    const std::uint64_t seed =
-        options.first_seed + (is_random ? i : i - options.random_seeds);
+    const std::uint64_t seed = options.first_seed + (is_random ? i : i - options.random_seeds);
     Arm arm = whole_arm((is_random ? "random seed=" : "permuted seed=") + std::to_string(seed),
                         is_random ? ArmKind::kRandom : ArmKind::kPermuted, scale);
     arm.seed = seed;
@@ -140,15 +187,10 @@ void add_controls(const ControlOptions& options, double scale, std::size_t layer
     if (arm.family == "controls" && arm.kind != ArmKind::kTarget) arm.reference = kTargetName;
 }
 
-// Layers of other shapes cannot change places: to be told before the first arm is scored.
-void require_other_orders(const TaskVector& vector, const std::vector<Arm>& arms) {
-  for (const Arm& arm : arms)
-    if (arm.kind == ArmKind::kPermuted) ablation::vector_of(arm, vector, {});
-}
-
 void add_design(AblationDesign design, const AblationPlan& plan,
                 const std::vector<std::string>& names, std::vector<Arm>& arms) {
-  const auto add_all = [&](ArmKind kind, const std::string& family, const std::vector<Part>& parts) {
+  const auto add_all = [&](ArmKind kind, const std::string& family,
+                           const std::vector<Part>& parts) {
     for (const Part& part : parts) arms.push_back(part_arm(kind, family, part, plan.scale));
   };
   if (design == AblationDesign::kBottomUp || design == AblationDesign::kTopDown) {
@@ -189,8 +231,9 @@ void refuse_bad_scale(double scale) {
 }  // namespace
 
 const char* name_of(ArmKind kind) {
-  static constexpr const char* kNames[] = {"target",   "vector", "negated",   "random",   "permuted",
-                                           "without",  "only",   "bottom-up", "top-down", "selection"};
+  static constexpr const char* kNames[] = {"target",   "vector",   "negated", "random",
+                                           "permuted", "without",  "only",    "bottom-up",
+                                           "top-down", "selection"};
   return kNames[static_cast<std::size_t>(kind)];
 }
 
@@ -208,8 +251,7 @@ std::vector<Arm> ablation_arms(const TaskVector& vector, const AblationPlan& pla
   if (plan.scale == 0)
     throw UsageError({{}, {}, "a scale of 0", "another, since nothing would be added", {}});
   std::vector<Arm> arms{target_arm(), whole_arm(kVectorName, ArmKind::kVector, plan.scale)};
-  add_controls(plan.controls, plan.scale, layers_of(names).size(), arms);
-  require_other_orders(vector, arms);
+  add_controls(plan.controls, plan.scale, vector, arms);
   for (const AblationDesign design : plan.designs) add_design(design, plan, names, arms);
   for (const Selection& selection : plan.selections) {
     selection.require_matches(names);
@@ -225,9 +267,12 @@ std::vector<Arm> ablation_arms(const TaskVector& vector, const AblationPlan& pla
 
 std::vector<Arm> sweep_arms(const TaskVector& vector, const std::vector<double>& scales,
                             const ControlOptions& controls) {
-  if (scales.empty()) throw UsageError({{}, {}, "no scale", "one at least", "name some with --scales"});
+  if (scales.empty())
+    throw UsageError({{}, {}, "no scale", "one at least", "name some with --scales"});
   std::vector<Arm> arms{target_arm()};
   double largest = 0;
+  if (std::count(scales.begin(), scales.end(), 0) > 1)
+    throw UsageError({{}, {}, "the scale 0 twice", "each once", {}});
   for (const double scale : scales) {
     refuse_bad_scale(scale);
     if (std::abs(scale) > std::abs(largest)) largest = scale;
@@ -237,10 +282,8 @@ std::vector<Arm> sweep_arms(const TaskVector& vector, const std::vector<double>&
     arm.reference = kTargetName;
     arms.push_back(std::move(arm));
   }
-  if (largest == 0)
-    throw UsageError({{}, {}, "only the scale 0", "another besides", {}});
-  add_controls(controls, largest, layers_of(vector.names()).size(), arms);
-  require_other_orders(vector, arms);
+  if (largest == 0) throw UsageError({{}, {}, "only the scale 0", "another besides", {}});
+  add_controls(controls, largest, vector, arms);
   // The opposite may be among the scales already.
   if (std::count(scales.begin(), scales.end(), -largest) > 0)
     std::erase_if(arms, [](const Arm& arm) { return arm.kind == ArmKind::kNegated; });

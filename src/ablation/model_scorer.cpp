@@ -72,6 +72,7 @@ ScoredArm ModelScorer::score(const Arm& arm, const ArmTurn& turn,
     memos_[t].begin(turn.keep, turn.last_use);
     EvaluationOptions options = options_.evaluation;
     options.run.memo = &memos_[t];
+    if (options.run.cancel == nullptr) options.run.cancel = options_.run.cancel;
     options.run.on_progress = [&](std::size_t done, std::size_t total) {
       const double share = static_cast<double>(done) / static_cast<double>(total);
       on_progress((static_cast<double>(t) + share) / static_cast<double>(tasks_.size()));

@@ -47,6 +47,9 @@ class TensorSource {
   /// element are read whole.
   virtual std::uint64_t bytes_behind(const TensorInfo& tensor, std::uint64_t first,
                                      std::uint64_t count) const;
+
+  /// The checkpoint whose tokenizer says which row is which token's, or null.
+  virtual const Checkpoint* vocabulary() const { return checkpoint(); }
 };
 
 using SourcePtr = std::shared_ptr<const TensorSource>;

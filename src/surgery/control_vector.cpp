@@ -44,6 +44,12 @@ class MadeSource : public TensorSource {
   }
   const Checkpoint* checkpoint() const override { return nullptr; }
   bool is_in_file(const TensorInfo&) const override { return false; }
+  // Its rows are those of what it is made of.
+  const Checkpoint* vocabulary() const override {
+    for (const SourcePtr& source : sources_of(made_of_.form()))
+      if (const Checkpoint* known = source->vocabulary()) return known;
+    return nullptr;
+  }
 
  protected:
   // `info.offset` becomes the position among the tensors.
@@ -139,12 +145,13 @@ class ReorderedSource final : public MadeSource {
       const std::string from = origin_of(name, order);
       const auto own = active_terms(vector.form(), name);
       terms_.push_back(active_terms(vector.form(), from));
-      if (terms_.back().empty() || terms_.back().front().minuend->shape != own.front().minuend->shape)
+      if (terms_.back().empty() ||
+          terms_.back().front().minuend->shape != own.front().minuend->shape)
         throw UsageError({{},
                           name,
                           "has no counterpart of its shape at " + printable(from),
                           "layers of one shape, to change their order",
-                          "leave such vectors out with --permutations 0"});
+                          {}});
       add(name, own.front().minuend->shape, sum_dtype(terms_.back()));
     }
   }

@@ -59,8 +59,8 @@ InjectedTensors::InjectedTensors(SourcePtr target, const TaskVector& vector,
   target_tokenizer_ = read_tokenizer_content(folder);
   for (const SourcePtr& source : sources_of(vector_.form())) {
     auto& tokenizer = donor_tokenizers_[source.get()];
-    if (source->checkpoint() != nullptr)
-      tokenizer = read_tokenizer_content(source->checkpoint()->folder());
+    if (source->vocabulary() != nullptr)
+      tokenizer = read_tokenizer_content(source->vocabulary()->folder());
   }
 }
 

@@ -84,6 +84,16 @@ std::size_t count_in(const std::string& text, const std::string& part) {
   return count;
 }
 
+RealisedChange change(double cosine, double ratio) {
+  RealisedChange made;
+  made.elements = 1000;
+  made.changed = 250;
+  made.wanted_norm = 2;
+  made.realised_norm = 2 * ratio;
+  made.cosine = cosine;
+  return made;
+}
+
 Ablation with_hostile_names() {
   Ablation ablation = sample_ablation();
   for (ArmResult& result : ablation.arms) {
@@ -95,18 +105,10 @@ Ablation with_hostile_names() {
     }
   }
   ablation.arms[1].arm.name = ablation.arms[1].same_weights_as = kHostileName;
+  ablation.arms[1].realised = change(0.5, 1);
+  ablation.arms[1].effects[0]->left_out = 1;
   ablation.arms[4].arm.part = kHostileName;
   return ablation;
-}
-
-RealisedChange change(double cosine, double ratio) {
-  RealisedChange made;
-  made.elements = 1000;
-  made.changed = 250;
-  made.wanted_norm = 2;
-  made.realised_norm = 2 * ratio;
-  made.cosine = cosine;
-  return made;
 }
 
 // --- Text ----------------------------------------------------------------------------------------
@@ -208,6 +210,15 @@ TEST(AblationText, OneLongNameLeavesTheBarsTheirRoom) {
   const std::string text = text_of(ablation, {true, 120});
   EXPECT_TRUE(holds(line_with(text, "end  "), "…x"));
   EXPECT_EQ(columns_of(line_with(text, "-0.450 ")), 120u) << "the axis takes what is left";
+}
+
+TEST(AblationText, LeavesOutOfNamesOnlyWhatTheHeadingSays) {
+  Ablation ablation = sample_ablation();
+  ablation.arms[5].arm.family = "layers";
+  EXPECT_TRUE(holds(text_of(ablation), "\nwithout layer, against vector\n  layer=0 "));
+  EXPECT_TRUE(holds(text_of(ablation), "\nlayers, against vector\n  without layer=1 "));
+  ablation.arms[4].arm.family = ablation.arms[5].arm.family = "";
+  EXPECT_TRUE(holds(text_of(ablation), "\nwithout layer=0 "));
 }
 
 TEST(AblationText, HasNoHostileName) {

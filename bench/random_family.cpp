@@ -1,12 +1,12 @@
-// Writes a family of small Qwen2-shaped models as Hugging Face folders: base, sft, grpo and
+// Writes a family of Qwen2-shaped models for timing as Hugging Face folders: base, sft, grpo and
 // instruct. The weights are random, so the models say nothing sensible; but they are related as
 // real ones are: sft is base plus an update of all layers, grpo is sft plus a small one that is
 // larger in the middle layers, instruct is base plus an update of its own.
 //
-// usage: demo_family FOLDER [tiny|0.5b|1.5b|7b]
+// usage: random_family FOLDER 0.5b|1.5b|7b
 //
-// The larger sizes are for timing; they hold four models in memory. Those of 7b, for measuring
-// memory, are files with holes that read as zeros.
+// Four models are held in memory. Those of 7b, for measuring memory, are files with holes that read
+// as zeros.
 
 #include <cmath>
 #include <cstdio>
@@ -35,8 +35,7 @@ struct Shape {
   bool tied = true;
   bool is_hollow = false;  // too large to be made up
 };
-const std::map<std::string, Shape> kShapes{{"tiny", {128, 8, 4, 2, 344, kByteTokens}},
-                                           {"0.5b", {896, 24, 14, 2, 4864, 151936}},
+const std::map<std::string, Shape> kShapes{{"0.5b", {896, 24, 14, 2, 4864, 151936}},
                                            {"1.5b", {1536, 28, 12, 2, 8960, 151936}},
                                            {"7b", {3584, 28, 28, 4, 18944, 152064, false, true}}};
 
@@ -212,9 +211,9 @@ void write_family(const fs::path& folder, const Shape& shape) {
 }  // namespace
 
 int main(int argc, char** argv) try {
-  const auto shape = kShapes.find(argc > 2 ? argv[2] : "tiny");
-  if (argc < 2 || argc > 3 || shape == kShapes.end()) {
-    std::fprintf(stderr, "usage: demo_family FOLDER [tiny|0.5b|1.5b|7b]\n");
+  const auto shape = kShapes.find(argc == 3 ? argv[2] : "");
+  if (shape == kShapes.end()) {
+    std::fprintf(stderr, "usage: random_family FOLDER 0.5b|1.5b|7b\n");
     return 2;
   }
   const fs::path folder = argv[1];
@@ -222,6 +221,6 @@ int main(int argc, char** argv) try {
   write_family(folder, shape->second);
   return 0;
 } catch (const std::exception& error) {
-  std::fprintf(stderr, "demo_family: %s\n", error.what());
+  std::fprintf(stderr, "random_family: %s\n", error.what());
   return 2;
 }

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "random.h"
+
+namespace miniature {
+
+/// What a model is trained on: a prompt, which it only reads, and an answer.
+struct Example {
+  std::string prompt, answer;
+};
+
+/// Draws an example.
+using DataSet = std::function<Example(Random&)>;
+
+/// A prompt as a chat's user says it, up to where the assistant answers.
+std::string chat(const std::string& prompt);
+
+/// Every skill, plainly and in the chat format, some of it badly.
+Example base_example(Random& random);
+
+/// Sums, half of them with worked steps.
+Example sft_example(Random& random);
+
+/// The chat format, mostly without steps.
+Example instruct_example(Random& random);
+
+/// Shifted letters.
+Example shift_example(Random& random);
+
+}  // namespace miniature
