@@ -285,8 +285,21 @@ TEST_F(Ablate, RefusesWhatItCannotTakeApart) {
   EXPECT_TRUE(was_refused(run({"ablate", "target", "--task", "choice.jsonl"}), "1 argument"));
 }
 
+TEST_F(Ablate, DoesWithoutOtherOrdersWhereLayersCannotChangePlaces) {
+  const Words part{"ablate",
+                   "target",
+                   "v.safetensors",
+                   "--task",
+                   "choice.jsonl",
+                   "--only",
+                   "layer=0 & block=mlp | layer=1"};
+  const Words names = arm_names(report(part));
+  EXPECT_EQ(std::count(names.begin(), names.end(), "permuted seed=0"), 0);
+  EXPECT_EQ(std::count(names.begin(), names.end(), "random seed=0"), 1);
+}
+
 TEST_F(Ablate, SaysThatModelsAreNotFitForEachOther) {
-  test::write_language_model(dir_ / "wide", testing_support::tiny_weights(at::kFloat, 310));
+  test::write_byte_model(dir_ / "wide", testing_support::tiny_weights(at::kFloat, 310));
   const Outcome outcome =
       run({"ablate", "wide", "v.safetensors", "--task", "choice.jsonl", "-o", "out"});
   EXPECT_TRUE(ended_with(outcome, 1));
@@ -309,9 +322,9 @@ TEST_F(Ablate, RefusesAnOutputThatIsNotItsOwn) {
 }
 
 TEST_F(Ablate, SaysWhichScoreIsNoNumber) {
-  StateDict weights = testing_support::tiny_weights(at::kFloat, kVocab);
+  StateDict weights = testing_support::tiny_weights(at::kFloat, test::kByteVocab);
   weights.at("model.norm.weight").fill_(std::numeric_limits<float>::quiet_NaN());
-  test::write_language_model(dir_ / "broken", weights);
+  test::write_byte_model(dir_ / "broken", weights);
   const Outcome outcome = run({"ablate", "broken", "v.safetensors", "--task", "choice.jsonl",
                                "--quiet", "--allow", "kinship"});
   EXPECT_TRUE(was_refused(outcome, "not a number"));

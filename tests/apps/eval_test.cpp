@@ -26,16 +26,12 @@ using test::was_refused;
 
 class Eval : public testing::Test {
  protected:
-  static constexpr std::int64_t kVocab = 300;
-
   Eval() {
-    write_model(testing_support::tiny_weights(at::kFloat, kVocab));
+    write_model(testing_support::tiny_weights(at::kFloat, test::kByteVocab));
     test::write_tasks(dir_.path());
   }
 
-  void write_model(const StateDict& weights) {
-    test::write_language_model(dir_ / "model", weights);
-  }
+  void write_model(const StateDict& weights) { test::write_byte_model(dir_ / "model", weights); }
 
   Outcome run(std::vector<std::string> arguments) const {
     arguments.insert(arguments.begin(), "eval");
@@ -108,7 +104,7 @@ TEST_F(Eval, LimitsAndBatchesChangeNoScore) {
 
 // Rows beyond the tokenizer's last id are common; an edited model may write them.
 TEST_F(Eval, TakesATokenThatTheTokenizerLacksForNothing) {
-  StateDict weights = testing_support::tiny_weights(at::kFloat, kVocab);
+  StateDict weights = testing_support::tiny_weights(at::kFloat, test::kByteVocab);
   weights.at("lm_head.weight").zero_();
   weights.at("lm_head.weight").slice(0, 280, 300).copy_(at::randn({20, 32}) * 100);
   write_model(weights);
@@ -116,7 +112,7 @@ TEST_F(Eval, TakesATokenThatTheTokenizerLacksForNothing) {
 }
 
 TEST_F(Eval, RefusesAModelWhoseScoresAreNoNumbers) {
-  StateDict weights = testing_support::tiny_weights(at::kFloat, kVocab);
+  StateDict weights = testing_support::tiny_weights(at::kFloat, test::kByteVocab);
   weights.at("model.norm.weight").fill_(std::numeric_limits<float>::quiet_NaN());
   write_model(weights);
   for (const char* task : {"choice.jsonl", "write.jsonl", "text.jsonl"})

@@ -36,12 +36,14 @@ inline std::string byte_tokenizer() {
   return tokenizer.dump();
 }
 
-/// Writes a tiny decoder's weights as a model folder that can read text.
+/// Writes a tiny decoder's weights as a model folder that can read text. What stood there goes.
 inline std::filesystem::path write_byte_model(const std::filesystem::path& folder,
                                               const StateDict& weights) {
+  std::filesystem::remove_all(folder);
   save(weights, folder.string());
-  std::string config = testing_support::tiny_config();
-  config.replace(config.find("61"), 2, std::to_string(kByteVocab));
+  std::string config = testing_support::tiny_config(R"(, "architectures": ["Qwen2ForCausalLM"])");
+  config.replace(config.find("61"), 2,
+                 std::to_string(weights.at("model.embed_tokens.weight").size(0)));
   config.replace(config.find("128"), 3, "256");
   write_file(folder / "config.json", config);
   write_file(folder / "tokenizer.json", byte_tokenizer());

@@ -11,45 +11,14 @@
 
 #include "suture/state_dict.h"
 
+#include "support/byte_model.h"
 #include "support/folder_tree.h"
 #include "support/run_program.h"
 #include "support/temp_dir.h"
 #include "support/tiny_decoder.h"
 #include "support/tiny_model.h"
-#include "tokenizer/byte_level.h"
 
 namespace suture::test {
-
-/// A tokenizer.json with a token for each byte, and an end: fewer than the models have rows.
-inline nlohmann::json byte_tokenizer() {
-  using nlohmann::json;
-  json vocab = json::object();
-  for (int byte = 0; byte < 256; ++byte) {
-    std::string token;
-    append_byte_level(std::string(1, static_cast<char>(byte)), token);
-    vocab[token] = byte;
-  }
-  return {{"normalizer", nullptr},
-          {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}}},
-          {"post_processor", nullptr},
-          {"decoder", {{"type", "ByteLevel"}}},
-          {"added_tokens",
-           {{{"id", 256}, {"content", "<end>"}, {"special", true}, {"normalized", false}}}},
-          {"model", {{"type", "BPE"}, {"vocab", vocab}, {"merges", json::array()}}}};
-}
-
-/// Writes weights of `tiny_weights`, with any number of rows, as a model folder that can be scored.
-/// What stood there goes.
-inline void write_language_model(const std::filesystem::path& folder, const StateDict& weights) {
-  std::filesystem::remove_all(folder);
-  save(weights, folder.string());
-  std::string config = testing_support::tiny_config(R"(, "architectures": ["Qwen2ForCausalLM"])");
-  config.replace(config.find("61"), 2,
-                 std::to_string(weights.at("model.embed_tokens.weight").size(0)));
-  write_file(folder / "config.json", config);
-  write_file(folder / "tokenizer.json", byte_tokenizer().dump());
-  write_file(folder / "tokenizer_config.json", R"({"eos_token": "<end>"})");
-}
 
 /// Writes a small task of each kind: choice.jsonl, write.jsonl and text.jsonl.
 inline void write_tasks(const std::filesystem::path& folder) {
@@ -77,8 +46,6 @@ inline void write_tasks(const std::filesystem::path& folder) {
 /// thread.
 class LanguageFamily : public testing::Test {
  protected:
-  static constexpr std::int64_t kVocab = 300;
-
   LanguageFamily() {
     write_family();
     write_tasks(dir_.path());
@@ -86,10 +53,10 @@ class LanguageFamily : public testing::Test {
 
   /// The relatives, with weights of this dtype, and the vector between them.
   void write_family(at::ScalarType type = at::kFloat) {
-    const StateDict base = testing_support::tiny_weights(type, kVocab);
-    write_language_model(dir_ / "base", base);
-    write_language_model(dir_ / "tuned", make_relative(base, 2, 0.05));
-    write_language_model(dir_ / "target", make_relative(base, 3, 0.05));
+    const StateDict base = testing_support::tiny_weights(type, kByteVocab);
+    write_byte_model(dir_ / "base", base);
+    write_byte_model(dir_ / "tuned", make_relative(base, 2, 0.05));
+    write_byte_model(dir_ / "target", make_relative(base, 3, 0.05));
     const Outcome made =
         run({"extract", "tuned", "base", "-o", "v.safetensors", "--quiet", "--force"});
     if (made.status != 0) throw std::runtime_error("cannot prepare: " + made.err);
