@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <set>
 #include <system_error>
 #include <utility>
 
@@ -68,11 +69,24 @@ std::string text_of_metrics(const ScoredArm& scored) {
   return text;
 }
 
+// Names are what results are kept by, and seeds what drawn vectors are made from.
+void require_proper(const std::vector<Arm>& arms) {
+  std::set<std::string> names;
+  for (const Arm& arm : arms) {
+    const bool is_drawn = arm.kind == ArmKind::kRandom || arm.kind == ArmKind::kPermuted;
+    if (is_drawn && !arm.seed)
+      throw UsageError({{}, {}, "the arm '" + printable(arm.name) + "' without a seed", "one", {}});
+    if (!names.insert(arm.name).second)
+      throw UsageError({{}, {}, "two arms named '" + printable(arm.name) + "'", "each once", {}});
+  }
+}
+
 class Run {
  public:
   Run(const TaskVector& vector, const std::vector<Arm>& arms, std::size_t layers,
       const AblationOptions& options)
       : arms_(arms), layers_(layers), options_(options), scored_(arms.size()) {
+    require_proper(arms);
     const std::vector<std::string> tensors = vector.names();
     for (const Arm& arm : arms) stages_.push_back(stage_weights(arm, tensors, layers));
     if (!options.journal.empty())
@@ -89,7 +103,7 @@ class Run {
       require_same_metrics(arm, scored);
       scored_[turn.arm] = std::move(scored);
       if (journal_) journal_->add(arm.name, *scored_[turn.arm]);
-      if (options_.on_arm) options_.on_arm({arm, scored_[turn.arm]->metrics, {}, {}, {}});
+      if (options_.on_arm) options_.on_arm(result_of(turn.arm, turn.arm));
       progress.finish(turn);
     }
   }
@@ -99,17 +113,21 @@ class Run {
   Ablation result() const {
     Ablation ablation;
     for (std::size_t i = 0; i < arms_.size(); ++i) {
-      const std::size_t same = first_with_weights_of(i);
-      ArmResult result{arms_[i], scored_[same]->metrics, {}, scored_[same]->realised, {}};
-      if (same != i) result.same_weights_as = arms_[same].name;
-      if (arms_[i].kind == ArmKind::kTarget) result.realised.reset();
-      ablation.arms.push_back(std::move(result));
+      ablation.arms.push_back(result_of(i, first_with_weights_of(i)));
     }
     add_effects(ablation);
     return ablation;
   }
 
  private:
+  // Of an arm, from what was scored with the same weights.
+  ArmResult result_of(std::size_t arm, std::size_t scored) const {
+    ArmResult result{arms_[arm], scored_[scored]->metrics, {}, scored_[scored]->realised, {}};
+    if (scored != arm) result.same_weights_as = arms_[scored].name;
+    if (arms_[arm].kind == ArmKind::kTarget) result.realised.reset();
+    return result;
+  }
+
   // An evaluator outside may have failed in part. To be told before the arm counts as finished.
   void require_same_metrics(const Arm& arm, const ScoredArm& scored) const {
     for (std::size_t i = 0; i < arms_.size(); ++i) {
@@ -174,8 +192,7 @@ Ablation ablate(const Checkpoint& target, const TaskVector& vector, const std::v
                 const OutsideEvaluator& evaluator, const std::string& folder,
                 const AblationOptions& options) {
   Run run(vector, arms, layers_of(vector), options);
-  std::error_code error;
-  if (!options.journal.empty()) std::filesystem::remove_all(folder, error);  // a killed run left it
+  if (!options.journal.empty()) FolderScorer::remove_leftover(folder);
   if (!run.has_all()) {
     FolderScorer scorer(target, vector, evaluator, folder, options);
     run.score(scorer);

@@ -13,7 +13,7 @@ struct ArmTurn {
   std::size_t arm = 0;  ///< Index among the arms.
   /// The first layer that is computed; below it, hidden states are taken over. 0: all layers.
   std::size_t resume = 0;
-  std::size_t keep = 0;  ///< The layer whose inputs are kept for later turns; 0 for none.
+  std::size_t keep = 0;   ///< The layer whose inputs are kept for later turns; 0 for none.
   bool last_use = false;  ///< What it resumes from is of no use to later turns.
 };
 

@@ -223,6 +223,12 @@ void drop_unused_references(const ControlOptions& controls, std::vector<Arm>& ar
   });
 }
 
+// The whole vector is compared with the target wherever that is there.
+void compare_vector_with_target(std::vector<Arm>& arms) {
+  if (arms.size() > 1 && arms[0].name == kTargetName && arms[1].name == kVectorName)
+    arms[1].reference = kTargetName;
+}
+
 void refuse_bad_scale(double scale) {
   if (!std::isfinite(scale))
     throw UsageError({{}, {}, "the scale " + text_of(scale), "a finite number", {}});
@@ -259,6 +265,7 @@ std::vector<Arm> ablation_arms(const TaskVector& vector, const AblationPlan& pla
                             plan.scale));
   }
   drop_unused_references(plan.controls, arms);
+  compare_vector_with_target(arms);
   refuse_same_names(arms);
   if (arms.size() < 2)
     throw UsageError({{}, {}, "nothing to compare", "a design, a selection or the controls", {}});
