@@ -192,7 +192,10 @@ Ablation ablate(const Checkpoint& target, const TaskVector& vector, const std::v
                 const OutsideEvaluator& evaluator, const std::string& folder,
                 const AblationOptions& options) {
   Run run(vector, arms, layers_of(vector), options);
-  if (!options.journal.empty()) FolderScorer::remove_leftover(folder);
+  const std::filesystem::path place = folder, journal = options.journal;
+  std::error_code error;
+  if (!journal.empty() && place.parent_path() == journal.parent_path())
+    std::filesystem::remove_all(place, error);  // a killed run left it
   if (!run.has_all()) {
     FolderScorer scorer(target, vector, evaluator, folder, options);
     run.score(scorer);

@@ -7,19 +7,10 @@
 #include "suture/surgery.h"
 
 #include "ablation/arm_weights.h"
-#include "format/file.h"
 #include "format/staged_output.h"
 #include "stream/weights_store.h"
 
 namespace suture::ablation {
-namespace {
-
-// What a model folder says of itself.
-constexpr const char* kNote = "suture.json";
-constexpr const char* kSchema = "suture.arm/1";
-
-}  // namespace
-
 FolderScorer::FolderScorer(const Checkpoint& target, const TaskVector& vector,
                            const OutsideEvaluator& evaluator, const std::filesystem::path& folder,
                            const AblationOptions& options)
@@ -43,14 +34,6 @@ FolderScorer::FolderScorer(const Checkpoint& target, const TaskVector& vector,
   }
 }
 
-void FolderScorer::remove_leftover(const std::filesystem::path& folder) {
-  std::error_code error;
-  const std::filesystem::path note = folder / kNote;
-  if (!std::filesystem::exists(note, error)) return;
-  if (format::read_small_file(note, 1 << 20).find(kSchema) != std::string::npos)
-    std::filesystem::remove_all(folder, error);
-}
-
 FolderScorer::~FolderScorer() {
   std::error_code error;
   if (weights_) std::filesystem::remove_all(folder_, error);
@@ -58,9 +41,10 @@ FolderScorer::~FolderScorer() {
 
 // The provenance of the copy would go on claiming what is no longer true.
 void FolderScorer::say_what_it_is(const Arm& arm, const TaskVector& vector) const {
-  const nlohmann::ordered_json json{
-      {"schema", kSchema}, {"arm", arm.name}, {"formula", target_name_ + " + " + vector.formula()}};
-  const std::filesystem::path path = folder_ / kNote;
+  const nlohmann::ordered_json json{{"schema", "suture.arm/1"},
+                                    {"arm", arm.name},
+                                    {"formula", target_name_ + " + " + vector.formula()}};
+  const std::filesystem::path path = folder_ / "suture.json";
   std::error_code error;
   std::filesystem::remove(path, error);
   using Handler = nlohmann::ordered_json::error_handler_t;

@@ -19,9 +19,6 @@ class FolderScorer final : public ArmScorer {
                const OutsideEvaluator& evaluator, const std::filesystem::path& folder,
                const AblationOptions& options);
   ~FolderScorer() override;
-
-  /// Takes away what a killed run left; a folder that is anything else stays.
-  static void remove_leftover(const std::filesystem::path& folder);
   FolderScorer(const FolderScorer&) = delete;
   FolderScorer& operator=(const FolderScorer&) = delete;
 
