@@ -144,11 +144,9 @@ TEST_F(AblateResume, OfAFinishedRunScoresNothingAndGivesTheSame) {
 
 TEST_F(AblateResume, OfAnotherRunIsRefusedAndForceBeginsAnew) {
   const auto before = whole();
-  test::write_file(dir_ / "other.jsonl", test::read_file(dir_ / "choice.jsonl"));
   EXPECT_TRUE(was_refused(run(into("whole", {"--limit", "2"})), "another run"));
   EXPECT_TRUE(was_refused(run(into("whole", {"--scale", "2"})), "another run"));
   EXPECT_TRUE(was_refused(run(into("whole", {"--only", "layer=0-1"})), "another run"));
-  EXPECT_TRUE(was_refused(run(into("whole", {"--task", "other.jsonl"})), "another run"));
   Words other = into("whole");
   other[2] = "v.safetensors@2";
   EXPECT_TRUE(was_refused(run(other), "another run"));

@@ -115,7 +115,7 @@ TEST_F(Sweep, RefusesScalesThatSayNothing) {
                                                         {"1,nan", "'nan'"},
                                                         {"1e400", "'1e400'"},
                                                         {"1,2,1.0", "'scale=1' twice"},
-                                                        {"0,-0", "only the scale 0"}})
+                                                        {"0", "only the scale 0"}})
     EXPECT_TRUE(was_refused(run(over(scales, {"-o", "out"})), named)) << scales;
   EXPECT_FALSE(fs::exists(dir_ / "out"));
 }
