@@ -16,6 +16,7 @@
 #include "common/talk.h"
 #include "common/terminal.h"
 #include "format/digest.h"
+#include "format/file.h"
 #include "format/staged_output.h"
 #include "report/ablation_report.h"
 #include "surgery/vector_digest.h"
@@ -90,12 +91,25 @@ bool has_targets_to_score(const std::vector<Task>& tasks) {
   });
 }
 
+constexpr std::uint64_t kMaxConfigBytes = 16 << 20;
+
+// What a model computes depends on its settings, too.
+std::string config_of(const Checkpoint& target) {
+  const fs::path path = target.folder() / "config.json";
+  std::error_code error;
+  return !target.folder().empty() && fs::exists(path, error)
+             ? format::read_small_file(path, kMaxConfigBytes)
+             : std::string();
+}
+
 // Of the same target, vector, tasks, options and arms, wherever the files lie.
-std::string fingerprint_of(report::AblationProtocol protocol, const std::vector<Arm>& arms) {
+std::string fingerprint_of(const Checkpoint& target, report::AblationProtocol protocol,
+                           const std::vector<Arm>& arms) {
   protocol.evaluation.model.clear();  // its digest tells
   Ablation nothing_yet;
   for (const Arm& arm : arms) nothing_yet.arms.push_back({arm, {}, {}, {}, {}});
-  return format::to_hex(format::digest_of(report::to_json(protocol, nothing_yet)));
+  return format::to_hex(
+      format::digest_of(report::to_json(protocol, nothing_yet) + config_of(target)));
 }
 
 // What both ways of scoring need.
@@ -116,7 +130,7 @@ struct Experiment {
     if (!arguments.output.empty()) {
       make_results_folder(arguments.output, arguments.force);
       options.journal = (fs::path(arguments.output) / kJournal).string();
-      options.fingerprint = fingerprint_of(protocol, arms);
+      options.fingerprint = fingerprint_of(target, protocol, arms);
       options.begin_anew = arguments.force;
     }
     if (!arguments.quiet)
@@ -125,10 +139,29 @@ struct Experiment {
   }
 };
 
+// What would be ignored is refused.
+void refuse_what_only_we_score_by(const Arguments& arguments) {
+  const std::pair<bool, const char*> options[] = {
+      {!arguments.tasks.empty(), "--task"},
+      {arguments.limit.has_value(), "--limit"},
+      {arguments.dtype.has_value(), "--dtype"},
+      {arguments.device != "cpu", "--device"},
+      {arguments.batch_size > 0, "--batch"},
+      {arguments.max_new_tokens.has_value(), "--max-new-tokens"},
+      {arguments.add_bos, "--add-bos"},
+      {arguments.apply_chat_template, "--apply-chat-template"}};
+  for (const auto& [is_given, name] : options)
+    if (is_given)
+      throw UsageError({{},
+                        {},
+                        std::string(name) + " and --eval-cmd",
+                        "one of them",
+                        "how models are scored is the command's affair"});
+}
+
 Ablation score_outside(Experiment& experiment) {
   const Arguments& arguments = experiment.arguments;
-  if (!arguments.tasks.empty())
-    throw UsageError({{}, {}, "--task and --eval-cmd", "one of them", {}});
+  refuse_what_only_we_score_by(arguments);
   if (arguments.output.empty())
     throw UsageError({{},
                       {},
@@ -212,18 +245,28 @@ int run_experiment(const Arguments& arguments, const ArmMaker& make_arms) {
   Experiment experiment{arguments, open_target(arguments),   sum_of_vectors(arguments),
                         {},        with_terminal(arguments), {}};
   experiment.arms = make_arms(experiment.vector);
-  if (arguments.dry_run) return write_stdout(describe_arms(experiment)), kDone;
   const Compatibility fit = check(experiment.target, experiment.vector, arguments.check);
   require_fit(fit);
   say_findings(arguments, fit);
+  if (arguments.dry_run) {
+    if (arguments.eval_command.empty()) open_tasks(arguments);
+    return write_stdout(describe_arms(experiment)), kDone;
+  }
   experiment.protocol.command = arguments.command_line.front();
   experiment.protocol.vector = experiment.vector.formula();
   experiment.protocol.vector_digest =
       format::to_hex(content_digest(experiment.vector, experiment.terminal));
   experiment.protocol.evaluation.model = arguments.positional.front();
-  const Ablation ablation =
-      arguments.eval_command.empty() ? score_here(experiment) : score_outside(experiment);
-  write_results(experiment, ablation);
+  try {
+    const Ablation ablation =
+        arguments.eval_command.empty() ? score_here(experiment) : score_outside(experiment);
+    write_results(experiment, ablation);
+  } catch (const Interrupted&) {
+    if (!arguments.output.empty() && !arguments.quiet)
+      say("finished arms are kept in " + printable(arguments.output) +
+          "; the same command goes on\n");
+    throw;
+  }
   return kDone;
 }
 

@@ -143,6 +143,8 @@ void ArmJournal::read(const std::string& fingerprint, bool begin_anew) {
       if (line_number > 1) {
         arms_[json.at("arm").get<std::string>()] = scored_of(json);
       } else if (json.at("schema") != kSchema || json.at("fingerprint") != fingerprint) {
+        const bool has_arms = text.find('\n', next + 1) != std::string::npos;
+        if (json.at("schema") == kSchema && !has_arms) return begin(fingerprint);
         throw UsageError({path_.string(),
                           {},
                           "the finished arms of another run",
@@ -158,9 +160,18 @@ void ArmJournal::read(const std::string& fingerprint, bool begin_anew) {
   if (line_number == 0 && !is_torn_header(text))
     throw FormatError(
         {path_.string() + ":1", {}, "no record of finished arms", kSchema, "name another -o"});
-  if (::ftruncate(descriptor_, static_cast<off_t>(end)) != 0) fail(path_, "cannot be shortened");
+  if (line_number == 0) return begin(fingerprint);
+  cut_at(end);
+}
+
+void ArmJournal::cut_at(std::size_t bytes) {
+  if (::ftruncate(descriptor_, static_cast<off_t>(bytes)) != 0) fail(path_, "cannot be shortened");
   if (::lseek(descriptor_, 0, SEEK_END) < 0) fail(path_, "cannot be written");
-  if (line_number == 0) append(line_of({{"schema", kSchema}, {"fingerprint", fingerprint}}));
+}
+
+void ArmJournal::begin(const std::string& fingerprint) {
+  cut_at(0);
+  append(line_of({{"schema", kSchema}, {"fingerprint", fingerprint}}));
 }
 
 const ScoredArm* ArmJournal::find(const std::string& arm) const {

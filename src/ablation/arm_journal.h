@@ -21,7 +21,7 @@ struct ScoredArm {
 /// process ended is dropped. One process at a time, by a lock.
 class ArmJournal {
  public:
-  /// Opens `path`, or begins it. Throws UsageError when it belongs to a run with another
+  /// Opens `path`, or begins it. Throws UsageError when it holds arms of a run with another
   /// fingerprint (unless `begin_anew`) or another process has it open, FormatError when it holds
   /// something else, IoError.
   ArmJournal(const std::filesystem::path& path, const std::string& fingerprint, bool begin_anew);
@@ -37,6 +37,8 @@ class ArmJournal {
 
  private:
   void read(const std::string& fingerprint, bool begin_anew);
+  void begin(const std::string& fingerprint);
+  void cut_at(std::size_t bytes);
   void append(const std::string& line);
 
   std::filesystem::path path_;

@@ -1,6 +1,9 @@
 #include "ablation/model_scorer.h"
 
 #include <memory>
+#include <typeinfo>
+
+#include "suture/error.h"
 
 #include "ablation/arm_weights.h"
 #include "evaluate/aggregate.h"
@@ -62,6 +65,18 @@ ModelScorer::~ModelScorer() {
   }
 }
 
+// An error of the model's scores is the arm's.
+Evaluation ModelScorer::evaluate_arm(const Arm& arm, std::size_t task,
+                                     const EvaluationOptions& options) {
+  try {
+    return evaluate(model_, tokenizer_, tasks_[task], options);
+  } catch (const Error& error) {
+    if (typeid(error) != typeid(Error)) throw;
+    throw Error(
+        {"arm '" + printable(arm.name) + "'", {}, error.what(), {}, "a smaller scale may help"});
+  }
+}
+
 ScoredArm ModelScorer::score(const Arm& arm, const ArmTurn& turn,
                              const std::function<void(double share)>& on_progress) {
   weights_.become(vector_of(arm, vector_, options_.run));
@@ -77,8 +92,7 @@ ScoredArm ModelScorer::score(const Arm& arm, const ArmTurn& turn,
       const double share = static_cast<double>(done) / static_cast<double>(total);
       on_progress((static_cast<double>(t) + share) / static_cast<double>(tasks_.size()));
     };
-    const Evaluation evaluation = evaluate(model_, tokenizer_, tasks_[t], options);
-    add_metrics(tasks_[t].name(), evaluation, scored.metrics);
+    add_metrics(tasks_[t].name(), evaluate_arm(arm, t, options), scored.metrics);
   }
   return scored;
 }

@@ -31,6 +31,8 @@ class ModelScorer final : public ArmScorer {
   void restore() { weights_.restore(); }
 
  private:
+  Evaluation evaluate_arm(const Arm& arm, std::size_t task, const EvaluationOptions& options);
+
   LanguageModel& model_;
   const Tokenizer& tokenizer_;
   const TaskVector& vector_;
