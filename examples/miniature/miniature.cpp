@@ -33,12 +33,13 @@ namespace {
 namespace fs = std::filesystem;
 using namespace miniature;
 
-const Schedule kBase{.steps = 1800, .batch_size = 64, .learning_rate = 2e-3, .weight_decay = 0.01};
+const Schedule kBase{.steps = 1000, .batch_size = 64, .learning_rate = 3e-3, .weight_decay = 0.01};
 const Schedule kSft{.steps = 200, .batch_size = 64, .learning_rate = 3e-4, .weight_decay = 0.01};
 const Schedule kInstruct{
     .steps = 300, .batch_size = 64, .learning_rate = 3e-4, .weight_decay = 0.01};
 const Schedule kShift{.steps = 100, .batch_size = 64, .learning_rate = 3e-4, .weight_decay = 0.01};
-const GrpoSchedule kGrpo;
+const GrpoSchedule kGrpo{
+    .steps = 100, .prompts = 20, .group_size = 8, .learning_rate = 5e-5, .kl_weight = 0.02};
 
 struct Arguments {
   fs::path folder;
@@ -63,7 +64,8 @@ class Family {
         "grpo", [&] { return read_model(folder_ / "sft"); },
         [&](const suture::StateDict& weights, Random& random) {
           const Transformer reference(shape_, weights.clone());
-          reinforce(Transformer(shape_, weights), reference, tokenizer_, random, kGrpo);
+          reinforce(Transformer(shape_, weights), reference, tokenizer_, sum_or_reversal, random,
+                    kGrpo);
         });
     stage("instruct", base, supervised(instruct_example, kInstruct));
     stage("shift", base, supervised(shift_example, kShift));

@@ -66,12 +66,12 @@ void write_choice(const fs::path& folder, const std::string& name,
 }
 
 // The right steps, steps of which one goes wrong, and the right result without any.
-Choice step_choice(const Calculation& sum) {
-  Random slips(kProblemSeed, sum.prompt());
-  const std::string right = sum.worked(slips);
+Choice step_choice(const Chain& chain) {
+  Random slips(kProblemSeed, chain.prompt());
+  const std::string right = chain.worked(slips);
   std::string wrong = right;
-  while (wrong == right) wrong = sum.worked(slips, 0.3);
-  return {sum.prompt(), {right + "<|end|>", wrong + "<|end|>", sum.direct() + "<|end|>"}};
+  while (wrong == right) wrong = chain.worked(slips, 0.3);
+  return {chain.prompt(), {right + "<|end|>", wrong + "<|end|>", chain.direct() + "<|end|>"}};
 }
 
 // The right letters, and for each pair of neighbours the same with these two exchanged.
@@ -101,12 +101,11 @@ Choice digit_choice(const Problem& problem) {
 
 Problem bare(const Problem& problem) { return {problem.prompt, problem.answer.substr(1)}; }
 
-void write_calculations(const fs::path& folder, const std::string& name,
-                        Calculation (*draw)(Random&)) {
+void write_chains(const fs::path& folder, const std::string& name, Chain (*draw)(Random&)) {
   const auto task = [&](const std::string& suffix, const char* filter, const std::string& before) {
     write_generation(folder, name + suffix, filter, [&](Random& random) {
-      const Calculation sum = draw(random);
-      return Problem{before + sum.prompt(), filter == kComma ? "," : sum.result()};
+      const Chain chain = draw(random);
+      return Problem{before + chain.prompt(), filter == kComma ? "," : chain.result()};
     });
   };
   task("", kResult, "");
@@ -120,8 +119,9 @@ void write_calculations(const fs::path& folder, const std::string& name,
 
 void write_tasks(const fs::path& folder) {
   fs::create_directories(folder);
-  write_calculations(folder, "sums", random_sum);
-  write_calculations(folder, "differences", random_difference);
+  write_chains(folder, "sums", digit_sum);
+  write_chains(folder, "differences", digit_difference);
+  write_chains(folder, "letter-sums", letter_sum);
   const auto skill = [&](const char* name, Problem (*draw)(Random&),
                          Choice (*choice)(const Problem&)) {
     write_generation(folder, name, kResult, [&](Random& random) { return bare(draw(random)); });
