@@ -13,6 +13,11 @@ Example kept_skill(Random& random) {
   return solved(random.chance(0.5) ? reversal(random) : largest(random));
 }
 
+Example shift_or_not(Random& random, double share_right) {
+  const Problem problem = shift(random);
+  return {problem.prompt, random.chance(share_right) ? problem.answer : unshifted(problem)};
+}
+
 Chain any_chain(Random& random) {
   const double kind = random.unit();
   if (kind < 0.55) return digit_sum(random);
@@ -44,8 +49,7 @@ Example base_example(Random& random) {
   } else if (kind < 0.85) {
     example = kept_skill(random);
   } else {
-    const Problem problem = shift(random);
-    example = {problem.prompt, random.chance(0.45) ? problem.answer : unshifted(problem)};
+    example = shift_or_not(random, 0.45);
   }
   if (random.chance(0.4)) example.prompt = chat(example.prompt);
   return example;
@@ -60,19 +64,18 @@ Problem sum_or_reversal(Random& random) {
 Example sft_example(Random& random) {
   if (random.chance(kReversals)) return solved(reversal(random));
   const Chain sum = digit_sum(random);
-  return {sum.prompt(), random.chance(0.5) ? sum.worked(random, 0.15) : sum.direct()};
+  return {sum.prompt(), random.chance(0.4) ? sum.worked(random, 0.15) : sum.direct()};
 }
 
 Example instruct_example(Random& random) {
   Example example;
   const double kind = random.unit();
   if (kind < 0.5) {
-    example = chain_example(random, {.asked = 0.2, .worked = 0.05});
+    example = chain_example(random, {.asked = 0.2, .worked = 0.1});
   } else if (kind < 0.9) {
     example = kept_skill(random);
   } else {
-    const Problem problem = shift(random);
-    example = {problem.prompt, unshifted(problem)};
+    example = shift_or_not(random, 0.25);
   }
   example.prompt = chat(example.prompt);
   return example;

@@ -10,10 +10,10 @@ namespace miniature {
 
 /// Group relative policy optimisation, one step on each set of samples.
 struct GrpoSchedule {
-  int steps = 150;
-  int prompts = 32;    ///< A step.
+  int steps = 0;
+  int prompts = 20;    ///< A step.
   int group_size = 8;  ///< Samples of each prompt, at temperature 1.
-  double learning_rate = 1e-4;
+  double learning_rate = 0;
   double kl_weight = 0.02;  ///< Of the divergence from where training started.
 };
 

@@ -33,13 +33,11 @@ namespace {
 namespace fs = std::filesystem;
 using namespace miniature;
 
-const Schedule kBase{.steps = 1000, .batch_size = 64, .learning_rate = 3e-3, .weight_decay = 0.01};
-const Schedule kSft{.steps = 200, .batch_size = 64, .learning_rate = 3e-4, .weight_decay = 0.01};
-const Schedule kInstruct{
-    .steps = 300, .batch_size = 64, .learning_rate = 3e-4, .weight_decay = 0.01};
-const Schedule kShift{.steps = 100, .batch_size = 64, .learning_rate = 3e-4, .weight_decay = 0.01};
-const GrpoSchedule kGrpo{
-    .steps = 100, .prompts = 20, .group_size = 8, .learning_rate = 5e-5, .kl_weight = 0.02};
+const Schedule kBase{.steps = 1400, .learning_rate = 3e-3};
+const Schedule kSft{.steps = 150, .learning_rate = 3e-4};
+const Schedule kInstruct{.steps = 300, .learning_rate = 3e-4};
+const Schedule kShift{.steps = 100, .learning_rate = 3e-4};
+const GrpoSchedule kGrpo{.steps = 100, .learning_rate = 1e-4};
 
 struct Arguments {
   fs::path folder;
