@@ -24,8 +24,8 @@ constexpr int kRecords = 400;
 constexpr std::uint64_t kProblemSeed = 2509;  // of no family
 
 // What a filter takes of a completion: the result, or the comma of worked steps.
-constexpr const char* kResult = "#(\\w+)";
-constexpr const char* kComma = "(,)";
+const std::string kResult = "#(\\w+)";
+const std::string kComma = "(,)";
 
 void write_task(const fs::path& folder, const std::string& name, Json header,
                 const std::function<Json(Random&)>& record) {
@@ -40,12 +40,13 @@ void write_task(const fs::path& folder, const std::string& name, Json header,
   if (!file) throw suture::IoError({path.string(), "", "cannot be written", "", ""});
 }
 
-void write_generation(const fs::path& folder, const std::string& name, const char* filter,
+void write_generation(const fs::path& folder, const std::string& name, const std::string& filter,
                       const std::function<Problem(Random&)>& draw) {
-  const Json header{
-      {"target_delimiter", ""},
-      {"max_new_tokens", 20},
-      {"filters", {{{"name", filter == kComma ? "steps" : "result"}, {"regex", filter}}}}};
+  const std::string filter_name = filter == kComma ? "steps" : "result";
+  const Json header{{"target_delimiter", ""},
+                    {"max_new_tokens", 20},
+                    {"filters", {{{"name", filter_name}, {"regex", filter}}}},
+                    {"primary_metric", "exact_match," + filter_name}};
   write_task(folder, name, header, [&](Random& random) {
     const Problem problem = draw(random);
     return Json{{"prompt", problem.prompt}, {"target", problem.answer}};
@@ -59,7 +60,8 @@ struct Choice {
 
 void write_choice(const fs::path& folder, const std::string& name,
                   const std::function<Choice(Random&)>& draw) {
-  write_task(folder, name, Json{{"target_delimiter", ""}}, [&](Random& random) {
+  const Json header{{"target_delimiter", ""}, {"primary_metric", "acc"}};
+  write_task(folder, name, header, [&](Random& random) {
     const Choice choice = draw(random);
     return Json{{"context", choice.context}, {"continuations", choice.continuations}, {"gold", 0}};
   });
@@ -102,7 +104,8 @@ Choice digit_choice(const Problem& problem) {
 Problem bare(const Problem& problem) { return {problem.prompt, problem.answer.substr(1)}; }
 
 void write_chains(const fs::path& folder, const std::string& name, Chain (*draw)(Random&)) {
-  const auto task = [&](const std::string& suffix, const char* filter, const std::string& before) {
+  const auto task = [&](const std::string& suffix, const std::string& filter,
+                        const std::string& before) {
     write_generation(folder, name + suffix, filter, [&](Random& random) {
       const Chain chain = draw(random);
       return Problem{before + chain.prompt(), filter == kComma ? "," : chain.result()};
