@@ -28,7 +28,7 @@ Example base_example(Random& random);
 /// What SFT and GRPO train: sums, and reversals, which GRPO may not spoil.
 Problem sum_or_reversal(Random& random);
 
-/// The same problems with answers, half of the sums with worked steps.
+/// The same problems with answers, some of the sums with steps.
 Example sft_example(Random& random);
 
 /// The chat format, mostly without steps.
