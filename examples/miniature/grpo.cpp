@@ -1,9 +1,10 @@
 #include "grpo.h"
 
-#include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <ATen/ATen.h>
@@ -23,8 +24,8 @@ constexpr double kLargestGradient = 1;
 constexpr int kReportEvery = 25;
 
 struct Samples {
-  std::vector<Sequence> sequences;  // those that teach something
-  std::vector<double> advantages;   // of each of them
+  std::vector<Sequence> sequences;
+  std::vector<double> advantages;  // of each sequence
   double mean_reward = 0;
   double share_worked = 0;
 };
@@ -40,44 +41,60 @@ std::vector<double> group_advantages(const std::vector<double>& rewards) {
   return advantages;
 }
 
-Samples sample(const Transformer& model, const suture::Tokenizer& tokenizer, Random& random,
-               at::Generator& generator, const GrpoSchedule& schedule) {
-  std::vector<Calculation> sums;
-  std::vector<std::int64_t> prompts;
-  for (int i = 0; i < schedule.prompts; ++i) {
-    sums.push_back(random_sum(random));
-    const std::vector<std::int64_t> prompt = tokenizer.encode(sums.back().prompt());
-    for (int k = 0; k < schedule.group_size; ++k)
-      prompts.insert(prompts.end(), prompt.begin(), prompt.end());
-  }
-  const int rows = schedule.prompts * schedule.group_size;
-  const at::Tensor prompt_rows = at::tensor(prompts).view({rows, -1});
-  const std::vector<std::vector<std::int64_t>> completions =
-      complete(model, prompt_rows, tokenizer.eos_id().value(), &generator);
+struct Group {
+  Problem problem;
+  std::vector<std::int64_t> prompt;
+  std::vector<std::vector<std::int64_t>> completions;
+};
 
-  Samples samples;
-  for (int i = 0; i < schedule.prompts; ++i) {
-    std::vector<double> rewards;
-    for (int k = 0; k < schedule.group_size; ++k) {
-      const std::string text =
-          tokenizer.decode(completions[static_cast<std::size_t>(i * schedule.group_size + k)]);
-      rewards.push_back(answer_of(text) == sums[static_cast<std::size_t>(i)].result() ? 1 : 0);
-      samples.mean_reward += rewards.back() / rows;
-      samples.share_worked += (text.find(',') != std::string::npos ? 1.0 : 0.0) / rows;
-    }
-    const std::vector<double> advantages = group_advantages(rewards);
-    for (int k = 0; k < schedule.group_size; ++k) {
-      const auto row = static_cast<std::size_t>(i * schedule.group_size + k);
-      const std::size_t prompt_length = static_cast<std::size_t>(prompt_rows.size(1));
-      Sequence sequence{{prompts.begin() + static_cast<std::ptrdiff_t>(row * prompt_length),
-                         prompts.begin() + static_cast<std::ptrdiff_t>((row + 1) * prompt_length)},
-                        prompt_length};
-      sequence.tokens.insert(sequence.tokens.end(), completions[row].begin(),
-                             completions[row].end());
-      samples.sequences.push_back(std::move(sequence));
-      samples.advantages.push_back(advantages[static_cast<std::size_t>(k)]);
+// Completes all prompts of one length together.
+void complete_groups(std::vector<Group>& groups, const Transformer& model, std::int64_t end_token,
+                     at::Generator& generator, int group_size) {
+  std::map<std::size_t, std::vector<Group*>> by_length;
+  for (Group& group : groups) by_length[group.prompt.size()].push_back(&group);
+  for (const auto& [length, alike] : by_length) {
+    std::vector<std::int64_t> rows;
+    for (const Group* group : alike)
+      for (int i = 0; i < group_size; ++i)
+        rows.insert(rows.end(), group->prompt.begin(), group->prompt.end());
+    const at::Tensor prompts = at::tensor(rows).view({-1, static_cast<std::int64_t>(length)});
+    const auto completions = complete(model, prompts, end_token, &generator);
+    auto next = completions.begin();
+    for (Group* group : alike) {
+      group->completions.assign(next, next + group_size);
+      next += group_size;
     }
   }
+}
+
+void add_samples(Samples& samples, const Group& group, const suture::Tokenizer& tokenizer) {
+  std::vector<double> rewards;
+  for (const std::vector<std::int64_t>& completion : group.completions) {
+    const std::string text = tokenizer.decode(completion);
+    rewards.push_back(answer_of(text) == answer_of(group.problem.answer) ? 1 : 0);
+    samples.mean_reward += rewards.back();
+    samples.share_worked += text.find(',') != std::string::npos ? 1 : 0;
+    Sequence sequence{group.prompt, group.prompt.size()};
+    sequence.tokens.insert(sequence.tokens.end(), completion.begin(), completion.end());
+    samples.sequences.push_back(std::move(sequence));
+  }
+  const std::vector<double> advantages = group_advantages(rewards);
+  samples.advantages.insert(samples.advantages.end(), advantages.begin(), advantages.end());
+}
+
+Samples sample(const Transformer& model, const suture::Tokenizer& tokenizer,
+               const ProblemSet& problem_set, Random& random, at::Generator& generator,
+               const GrpoSchedule& schedule) {
+  std::vector<Group> groups;
+  for (int i = 0; i < schedule.prompts; ++i) {
+    const Problem problem = problem_set(random);
+    groups.push_back({problem, tokenizer.encode(problem.prompt), {}});
+  }
+  complete_groups(groups, model, tokenizer.eos_id().value(), generator, schedule.group_size);
+  Samples samples;
+  for (const Group& group : groups) add_samples(samples, group, tokenizer);
+  samples.mean_reward /= static_cast<double>(samples.sequences.size());
+  samples.share_worked /= static_cast<double>(samples.sequences.size());
   return samples;
 }
 
@@ -108,14 +125,15 @@ at::Tensor grpo_loss(const Transformer& model, const Transformer& reference, con
 }  // namespace
 
 void reinforce(const Transformer& model, const Transformer& reference,
-               const suture::Tokenizer& tokenizer, Random& random, const GrpoSchedule& schedule) {
+               const suture::Tokenizer& tokenizer, const ProblemSet& problem_set, Random& random,
+               const GrpoSchedule& schedule) {
   at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(random.bits());
   const std::vector<at::Tensor> parameters = model.parameters();
   for (const at::Tensor& parameter : parameters) parameter.set_requires_grad(true);
   torch::optim::AdamWOptions options(schedule.learning_rate);
   torch::optim::AdamW optimizer(parameters, options.weight_decay(0));
   for (int step = 0; step < schedule.steps; ++step) {
-    const Samples samples = sample(model, tokenizer, random, generator, schedule);
+    const Samples samples = sample(model, tokenizer, problem_set, random, generator, schedule);
     optimizer.zero_grad();
     grpo_loss(model, reference, samples, schedule.kl_weight).backward();
     torch::nn::utils::clip_grad_norm_(parameters, kLargestGradient);

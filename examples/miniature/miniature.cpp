@@ -7,6 +7,7 @@
 // A model whose folder is already there is not trained again: what is made of it is the same as if
 // it had been.
 
+#include <charconv>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -14,6 +15,8 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <string_view>
+#include <system_error>
 
 #include <ATen/Parallel.h>
 
@@ -33,12 +36,11 @@ namespace {
 namespace fs = std::filesystem;
 using namespace miniature;
 
-const Schedule kBase{.steps = 1800, .batch_size = 64, .learning_rate = 2e-3, .weight_decay = 0.01};
-const Schedule kSft{.steps = 200, .batch_size = 64, .learning_rate = 3e-4, .weight_decay = 0.01};
-const Schedule kInstruct{
-    .steps = 300, .batch_size = 64, .learning_rate = 3e-4, .weight_decay = 0.01};
-const Schedule kShift{.steps = 100, .batch_size = 64, .learning_rate = 3e-4, .weight_decay = 0.01};
-const GrpoSchedule kGrpo;
+const Schedule kBase{.steps = 1400, .learning_rate = 3e-3};
+const Schedule kSft{.steps = 150, .learning_rate = 3e-4};
+const Schedule kInstruct{.steps = 300, .learning_rate = 3e-4};
+const Schedule kShift{.steps = 100, .learning_rate = 3e-4};
+const GrpoSchedule kGrpo{.steps = 100, .learning_rate = 1e-4};
 
 struct Arguments {
   fs::path folder;
@@ -63,7 +65,8 @@ class Family {
         "grpo", [&] { return read_model(folder_ / "sft"); },
         [&](const suture::StateDict& weights, Random& random) {
           const Transformer reference(shape_, weights.clone());
-          reinforce(Transformer(shape_, weights), reference, tokenizer_, random, kGrpo);
+          reinforce(Transformer(shape_, weights), reference, tokenizer_, sum_or_reversal, random,
+                    kGrpo);
         });
     stage("instruct", base, supervised(instruct_example, kInstruct));
     stage("shift", base, supervised(shift_example, kShift));
@@ -87,7 +90,7 @@ class Family {
 
   void stage(const std::string& name, const std::function<suture::StateDict()>& start,
              const Trainer& trainer) const {
-    if (fs::exists(folder_ / name)) return;
+    if (is_written(folder_ / name)) return;
     const auto begin = std::chrono::steady_clock::now();
     std::printf("%s\n", name.c_str());
     const suture::StateDict weights = start();
@@ -109,11 +112,10 @@ bool parse(int argc, char** argv, Arguments& arguments) {
   if (argc != 2 && argc != 4) return false;
   arguments.folder = argv[1];
   if (argc == 2) return true;
-  if (std::string(argv[2]) != "--seed") return false;
-  std::size_t used = 0;
-  const std::string seed = argv[3];
-  arguments.seed = std::stoull(seed, &used);
-  return used == seed.size();
+  const std::string_view option = argv[2], seed = argv[3];
+  const char* end = seed.data() + seed.size();
+  const auto [stopped, error] = std::from_chars(seed.data(), end, arguments.seed);
+  return option == "--seed" && error == std::errc() && stopped == end;
 }
 
 }  // namespace

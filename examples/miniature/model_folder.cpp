@@ -13,6 +13,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kLastFile = "config.json";
+
 void write_text(const fs::path& path, const std::string& text) {
   std::ofstream file(path, std::ios::binary);
   file << text;
@@ -126,10 +128,12 @@ void write_model(const fs::path& folder, const Shape& shape, const suture::State
   options.replace_existing = true;
   suture::save(rounded, folder.string(), options);
   write_tokenizer(folder);
-  write_text(folder / "config.json", config_text(shape));
   write_text(folder / "generation_config.json",
              "{\n  \"eos_token_id\": " + std::to_string(kCharacters) + "\n}\n");
+  write_text(folder / kLastFile, config_text(shape));
 }
+
+bool is_written(const fs::path& folder) { return fs::exists(folder / kLastFile); }
 
 suture::StateDict read_model(const fs::path& folder) {
   suture::StateDict weights;

@@ -17,6 +17,9 @@ void write_tokenizer(const std::filesystem::path& folder);
 void write_model(const std::filesystem::path& folder, const Shape& shape,
                  const suture::StateDict& weights);
 
+/// Whether such a folder is there in full.
+bool is_written(const std::filesystem::path& folder);
+
 /// The weights of such a folder, in f32.
 suture::StateDict read_model(const std::filesystem::path& folder);
 

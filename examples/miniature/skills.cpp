@@ -5,59 +5,65 @@
 namespace miniature {
 namespace {
 
-constexpr int kTerms = 5;     // of sums and differences
-constexpr int kLetters = 10;  // a to j
-constexpr int kLength = 6;    // of what is reversed, shifted or searched
+constexpr const char* kDigits = "0123456789";
+constexpr const char* kLetters = "abcde";
+constexpr int kTerms = 5;      // of a sum
+constexpr int kAlphabet = 10;  // a to j
+constexpr int kLength = 6;     // of what is reversed, shifted or searched
 
 std::string random_text(Random& random, char first) {
   std::string text;
-  for (int i = 0; i < kLength; ++i) text += static_cast<char>(first + random.below(kLetters));
+  for (int i = 0; i < kLength; ++i) text += static_cast<char>(first + random.below(kAlphabet));
   return text;
 }
 
-std::vector<int> random_digits(Random& random) {
-  std::vector<int> digits;
-  for (int i = 0; i < kTerms; ++i) digits.push_back(random.below(10));
-  return digits;
+Chain random_chain(Random& random, const char* signs, char operation) {
+  Chain chain{signs, operation, {}};
+  for (int i = 0; i < kTerms; ++i)
+    chain.terms.push_back(random.below(static_cast<int>(chain.signs.size())));
+  return chain;
 }
 
 }  // namespace
 
-int Calculation::next(int running, int digit) const {
-  return (running + (is_difference ? 10 - digit : digit)) % 10;
+int Chain::next(int running, int term) const {
+  const int count = static_cast<int>(signs.size());
+  return (running + (operation == '-' ? count - term : term)) % count;
 }
 
-std::string Calculation::prompt() const {
+std::string Chain::prompt() const {
   std::string text;
-  for (const int digit : digits) {
-    if (!text.empty()) text += is_difference ? '-' : '+';
-    text += std::to_string(digit);
+  for (const int term : terms) {
+    if (!text.empty()) text += operation;
+    text += sign(term);
   }
   return text + "=";
 }
 
-std::string Calculation::result() const {
-  int running = digits[0];
-  for (std::size_t i = 1; i < digits.size(); ++i) running = next(running, digits[i]);
-  return std::to_string(running);
+std::string Chain::result() const {
+  int running = terms[0];
+  for (std::size_t i = 1; i < terms.size(); ++i) running = next(running, terms[i]);
+  return std::string(1, sign(running));
 }
 
-std::string Calculation::direct() const { return "#" + result(); }
+std::string Chain::direct() const { return "#" + result(); }
 
-std::string Calculation::worked(Random& random, double slip) const {
-  int running = digits[0];
-  std::string text = std::to_string(running);
-  for (std::size_t i = 1; i < digits.size(); ++i) {
-    running = next(running, digits[i]);
-    if (random.chance(slip)) running = random.below(10);
-    text += "," + std::to_string(running);
+std::string Chain::worked(Random& random, double slip) const {
+  int running = terms[0];
+  std::string text(1, sign(running));
+  for (std::size_t i = 1; i < terms.size(); ++i) {
+    running = next(running, terms[i]);
+    if (random.chance(slip)) running = random.below(static_cast<int>(signs.size()));
+    text += std::string(",") + sign(running);
   }
-  return text + "#" + std::to_string(running);
+  return text + "#" + sign(running);
 }
 
-Calculation random_sum(Random& random) { return {random_digits(random), false}; }
+Chain digit_sum(Random& random) { return random_chain(random, kDigits, '+'); }
 
-Calculation random_difference(Random& random) { return {random_digits(random), true}; }
+Chain digit_difference(Random& random) { return random_chain(random, kDigits, '-'); }
+
+Chain letter_sum(Random& random) { return random_chain(random, kLetters, '+'); }
 
 Problem reversal(Random& random) {
   const std::string letters = random_text(random, 'a');
@@ -74,7 +80,7 @@ Problem shift(Random& random) {
   const std::string letters = random_text(random, 'a');
   std::string answer = "#";
   for (const char letter : letters)
-    answer += static_cast<char>('a' + (letter - 'a' + 1) % kLetters);
+    answer += static_cast<char>('a' + (letter - 'a' + 1) % kAlphabet);
   return {"Shift " + letters + "=", answer};
 }
 

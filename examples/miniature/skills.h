@@ -7,29 +7,38 @@
 
 namespace miniature {
 
-/// Digits added up modulo ten, `3+4+5=`, or taken one from the other, `3-4-5=`.
-struct Calculation {
-  std::vector<int> digits;
-  bool is_difference = false;
+/// Terms added up, `3+4+5=` or `b+e+c=`, or taken one from the other, `3-4-5=`, modulo the number
+/// of signs that there are.
+struct Chain {
+  std::string signs;       ///< `0123456789`: each stands for its place.
+  char operation = '+';    ///< Or `-`.
+  std::vector<int> terms;  ///< Places in `signs`.
 
   std::string prompt() const;
 
   /// `#2`: the result at once, which is hard.
   std::string direct() const;
 
-  /// `3,7,2#2`: the running result digit by digit, then the last one again. `slip` is the
-  /// probability of each step to go wrong; what follows it goes on from there.
+  /// `3,7,2#2`: the running result term by term, then the last one again. `slip` is the probability
+  /// of each step to go wrong; what follows it goes on from there.
   std::string worked(Random& random, double slip = 0) const;
 
-  /// The digit behind `#`.
+  /// The sign behind `#`.
   std::string result() const;
 
  private:
-  int next(int running, int digit) const;
+  int next(int running, int term) const;
+  char sign(int place) const { return signs[static_cast<std::size_t>(place)]; }
 };
 
-Calculation random_sum(Random& random);
-Calculation random_difference(Random& random);
+/// Sums of digits: what the vector is about.
+Chain digit_sum(Random& random);
+
+/// Differences of digits: another operation.
+Chain digit_difference(Random& random);
+
+/// Sums of the letters a to e: other signs.
+Chain letter_sum(Random& random);
 
 /// A prompt with its right answer.
 struct Problem {

@@ -24,8 +24,8 @@ constexpr int kRecords = 400;
 constexpr std::uint64_t kProblemSeed = 2509;  // of no family
 
 // What a filter takes of a completion: the result, or the comma of worked steps.
-constexpr const char* kResult = "#(\\w+)";
-constexpr const char* kComma = "(,)";
+const std::string kResult = "#(\\w+)";
+const std::string kComma = "(,)";
 
 void write_task(const fs::path& folder, const std::string& name, Json header,
                 const std::function<Json(Random&)>& record) {
@@ -40,12 +40,13 @@ void write_task(const fs::path& folder, const std::string& name, Json header,
   if (!file) throw suture::IoError({path.string(), "", "cannot be written", "", ""});
 }
 
-void write_generation(const fs::path& folder, const std::string& name, const char* filter,
+void write_generation(const fs::path& folder, const std::string& name, const std::string& filter,
                       const std::function<Problem(Random&)>& draw) {
-  const Json header{
-      {"target_delimiter", ""},
-      {"max_new_tokens", 20},
-      {"filters", {{{"name", filter == kComma ? "steps" : "result"}, {"regex", filter}}}}};
+  const std::string filter_name = filter == kComma ? "steps" : "result";
+  const Json header{{"target_delimiter", ""},
+                    {"max_new_tokens", 20},
+                    {"filters", {{{"name", filter_name}, {"regex", filter}}}},
+                    {"primary_metric", "exact_match," + filter_name}};
   write_task(folder, name, header, [&](Random& random) {
     const Problem problem = draw(random);
     return Json{{"prompt", problem.prompt}, {"target", problem.answer}};
@@ -59,19 +60,20 @@ struct Choice {
 
 void write_choice(const fs::path& folder, const std::string& name,
                   const std::function<Choice(Random&)>& draw) {
-  write_task(folder, name, Json{{"target_delimiter", ""}}, [&](Random& random) {
+  const Json header{{"target_delimiter", ""}, {"primary_metric", "acc"}};
+  write_task(folder, name, header, [&](Random& random) {
     const Choice choice = draw(random);
     return Json{{"context", choice.context}, {"continuations", choice.continuations}, {"gold", 0}};
   });
 }
 
 // The right steps, steps of which one goes wrong, and the right result without any.
-Choice step_choice(const Calculation& sum) {
-  Random slips(kProblemSeed, sum.prompt());
-  const std::string right = sum.worked(slips);
+Choice step_choice(const Chain& chain) {
+  Random slips(kProblemSeed, chain.prompt());
+  const std::string right = chain.worked(slips);
   std::string wrong = right;
-  while (wrong == right) wrong = sum.worked(slips, 0.3);
-  return {sum.prompt(), {right + "<|end|>", wrong + "<|end|>", sum.direct() + "<|end|>"}};
+  while (wrong == right) wrong = chain.worked(slips, 0.3);
+  return {chain.prompt(), {right + "<|end|>", wrong + "<|end|>", chain.direct() + "<|end|>"}};
 }
 
 // The right letters, and for each pair of neighbours the same with these two exchanged.
@@ -101,12 +103,12 @@ Choice digit_choice(const Problem& problem) {
 
 Problem bare(const Problem& problem) { return {problem.prompt, problem.answer.substr(1)}; }
 
-void write_calculations(const fs::path& folder, const std::string& name,
-                        Calculation (*draw)(Random&)) {
-  const auto task = [&](const std::string& suffix, const char* filter, const std::string& before) {
+void write_chains(const fs::path& folder, const std::string& name, Chain (*draw)(Random&)) {
+  const auto task = [&](const std::string& suffix, const std::string& filter,
+                        const std::string& before) {
     write_generation(folder, name + suffix, filter, [&](Random& random) {
-      const Calculation sum = draw(random);
-      return Problem{before + sum.prompt(), filter == kComma ? "," : sum.result()};
+      const Chain chain = draw(random);
+      return Problem{before + chain.prompt(), filter == kComma ? "," : chain.result()};
     });
   };
   task("", kResult, "");
@@ -120,8 +122,9 @@ void write_calculations(const fs::path& folder, const std::string& name,
 
 void write_tasks(const fs::path& folder) {
   fs::create_directories(folder);
-  write_calculations(folder, "sums", random_sum);
-  write_calculations(folder, "differences", random_difference);
+  write_chains(folder, "sums", digit_sum);
+  write_chains(folder, "differences", digit_difference);
+  write_chains(folder, "letter-sums", letter_sum);
   const auto skill = [&](const char* name, Problem (*draw)(Random&),
                          Choice (*choice)(const Problem&)) {
     write_generation(folder, name, kResult, [&](Random& random) { return bare(draw(random)); });

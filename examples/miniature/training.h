@@ -34,8 +34,8 @@ at::Tensor log_probabilities(const Transformer& model, const Batch& batch);
 
 struct Schedule {
   int steps = 0;
-  int batch_size = 128;
-  double learning_rate = 1e-3;  ///< Warmed up, then falling linearly.
+  int batch_size = 64;
+  double learning_rate = 0;  ///< Warmed up, then falling linearly.
   double weight_decay = 0.01;
 };
 

@@ -8,7 +8,9 @@
 namespace miniature {
 namespace {
 
-constexpr double kInitialDeviation = 0.02;
+// Five times the usual deviation: at this width scores and gates would else start so near to zero
+// that the base takes several times as many steps to learn.
+constexpr double kInitialDeviation = 0.1;
 
 std::string layer_prefix(std::int64_t layer) {
   return "model.layers." + std::to_string(layer) + ".";
