@@ -37,14 +37,19 @@ const std::vector<AddedToken>& added_tokens() {
   return tokens;
 }
 
-// The printable ASCII characters. GPT-2's byte alphabet leaves them as they are but for the space.
+// A character as JSON text in GPT-2's byte alphabet, which leaves printable ones as they are but
+// for the space.
+std::string token_of(char c) {
+  if (c == ' ') return "\u0120";
+  if (c == '"' || c == '\\') return {'\\', c};
+  return {c};
+}
+
 std::string character_vocabulary() {
   std::string entries;
   for (char c = ' '; c <= '~'; ++c) {
-    std::string token(1, c);
-    if (c == ' ') token = "\u0120";
-    if (c == '"' || c == '\\') token = std::string("\\") + c;
-    entries += (entries.empty() ? "\"" : ", \"") + token + "\": " + std::to_string(c - ' ');
+    if (!entries.empty()) entries += ", ";
+    entries += '"' + token_of(c) + "\": " + std::to_string(c - ' ');
   }
   return entries;
 }
