@@ -16,7 +16,8 @@ tasks() {
 readarray -t skill_tasks < <(tasks sums sums-steps sums-asked sums-asked-steps letter-sums letter-sums-steps)
 readarray -t other_tasks < <(tasks reverse largest shift)
 readarray -t layer_tasks < <(tasks sums sums-steps sums-choice)
-run() { "$suture" "$@" --apply-chat-template --quiet; }
+# Models this small gain nothing from a second thread.
+run() { "$suture" "$@" --apply-chat-template --threads 1 --quiet; }
 
 "$suture" check "$family/grpo" "$family/sft" "$family/instruct"
 # v = GRPO - SFT, and a second skill's vector.

@@ -63,7 +63,7 @@ class DeviceError : public Error {
 /// The caller's cancellation was seen; everything half-written has been removed.
 class Interrupted : public Error {
  public:
-  Interrupted() : Error(Fault{{}, {}, "interrupted; nothing was written", {}, {}}) {}
+  Interrupted() : Error(Fault{{}, {}, "interrupted: nothing is left half-written", {}, {}}) {}
 };
 
 }  // namespace suture
