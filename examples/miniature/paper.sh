@@ -9,33 +9,32 @@ family=${1:?a folder that miniature wrote} out=${2:?a folder for the results}
 suture=${SUTURE:-$(dirname "${BASH_SOURCE[0]}")/../../build/release/suture}
 mkdir -p "$out"
 
-tasks() {
+with_tasks() {  # NAME...: --task FILE...
   local name
   for name in "$@"; do printf '%s\n' --task "$family/tasks/$name.jsonl"; done
 }
-readarray -t skill_tasks < <(tasks sums sums-steps sums-asked sums-asked-steps letter-sums letter-sums-steps)
-readarray -t other_tasks < <(tasks reverse largest shift)
-readarray -t layer_tasks < <(tasks sums sums-steps sums-choice)
+# Sums that the vector was trained on, the same asked to think step by step, sums that it never saw, and other skills.
+readarray -t all < <(with_tasks sums sums-steps sums-asked differences letter-sums reverse largest shift)
+readarray -t layer_tasks < <(with_tasks sums sums-steps sums-choice)
 # Models this small gain nothing from a second thread.
-run() { "$suture" "$@" --apply-chat-template --threads 1 --quiet; }
+run() { "$suture" "$@" --threads 1 --quiet; }
+chat() { run "$@" --apply-chat-template; }
 
-"$suture" check "$family/grpo" "$family/sft" "$family/instruct"
 # v = GRPO - SFT, and a second skill's vector.
-[ -e "$out/skill.safetensors" ] || "$suture" extract "$family/grpo" "$family/sft" -o "$out/skill.safetensors"
-[ -e "$out/shift.safetensors" ] || "$suture" extract "$family/shift" "$family/base" -o "$out/shift.safetensors"
+"$suture" check "$family/grpo" "$family/sft" "$family/instruct"
+[ -e "$out/v.safetensors" ] || "$suture" extract "$family/grpo" "$family/sft" -o "$out/v.safetensors"
+[ -e "$out/w.safetensors" ] || "$suture" extract "$family/shift" "$family/base" -o "$out/w.safetensors"
 
-# The target, target + scale * v, target - v; the same asked to think step by step; sums that the vector never saw; what
-# else the target can.
-run sweep "$family/instruct" "$out/skill.safetensors" --scales -1,-0.5,0.25,0.5,0.75,1,1.5 --no-controls \
-  "${skill_tasks[@]}" "${other_tasks[@]}" -o "$out/scales"
-# Random vectors of the same norms, and the layers in another order, at scale 1.
-run ablate "$family/instruct" "$out/skill.safetensors" --design none "${skill_tasks[@]}" "${other_tasks[@]}" \
-  -o "$out/controls"
-# Both skills at once, and the second alone.
-run sweep "$family/instruct" "$out/skill.safetensors" "$out/shift.safetensors" --scales 1 --no-controls \
-  "${skill_tasks[@]}" "${other_tasks[@]}" -o "$out/both"
-run sweep "$family/instruct" "$out/shift.safetensors" --scales 1 --no-controls "${skill_tasks[@]}" "${other_tasks[@]}" \
-  -o "$out/second"
+# The target alone, with v at several scales, and without v.
+chat sweep "$family/instruct" "$out/v.safetensors" --scales -1.5,-1,0.25,0.5,0.75,1,1.25 --no-controls "${all[@]}" \
+  -o "$out/scales"
+# Random vectors of v's norms, and its layers in another order.
+chat ablate "$family/instruct" "$out/v.safetensors" --design none "${all[@]}" -o "$out/controls"
+# The second skill alone, and both at once.
+chat sweep "$family/instruct" "$out/w.safetensors" --scales 1 --no-controls "${all[@]}" -o "$out/second"
+chat sweep "$family/instruct" "$out/v.safetensors" "$out/w.safetensors" --scales 1 --no-controls "${all[@]}" -o "$out/both"
+# A target that has the skill as a habit: the base, with plain prompts.
+run sweep "$family/base" "$out/v.safetensors" --scales -1 --no-controls "${all[@]}" -o "$out/base"
 # Which layers carry it.
-run ablate "$family/instruct" "$out/skill.safetensors" --design leave-one-out,only-one,bottom-up --by layer,block \
-  "${layer_tasks[@]}" -o "$out/layers"
+chat ablate "$family/instruct" "$out/v.safetensors" --design leave-one-out,only-one,bottom-up --by layer,block \
+  --no-controls "${layer_tasks[@]}" -o "$out/layers"

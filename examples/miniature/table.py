@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The tables of the miniature's README, from what paper.sh wrote for one family or several.
 
-usage: table.py OUT...
+usage: table.py OUT...      of seed 0, seed 1, ...
 """
 
 import json
@@ -9,28 +9,31 @@ import sys
 from pathlib import Path
 
 COLUMNS = {  # heading -> task
-    "sums right": "sums",
+    "sums": "sums",
     "with steps": "sums-steps",
-    "right, asked": "sums-asked",
-    "letter sums right": "letter-sums",
-    "with steps ": "letter-sums-steps",
-    "reverse": "reverse",
+    "sums, asked": "sums-asked",
+    "differences": "differences",
+    "letter sums": "letter-sums",
+    "reversals": "reverse",
     "largest": "largest",
-    "shift": "shift",
+    "shifted": "shift",
 }
+RANDOM = ["random seed=0", "random seed=1", "random seed=2"]
 ROWS = [  # label, result folder, arms
     ("target", "scales", ["target"]),
-    ("target − v", "scales", ["scale=-1"]),
-    ("target − 0.5 v", "scales", ["scale=-0.5"]),
-    ("target + 0.25 v", "scales", ["scale=0.25"]),
-    ("target + 0.5 v", "scales", ["scale=0.5"]),
-    ("target + 0.75 v", "scales", ["scale=0.75"]),
-    ("target + v", "scales", ["scale=1"]),
-    ("target + 1.5 v", "scales", ["scale=1.5"]),
-    ("target + random", "controls", ["random seed=0", "random seed=1", "random seed=2"]),
-    ("target + v, layers permuted", "controls", ["permuted seed=0"]),
-    ("target + second", "second", ["scale=1"]),
-    ("target + v + second", "both", ["scale=1"]),
+    ("+ 0.25 v", "scales", ["scale=0.25"]),
+    ("+ 0.5 v", "scales", ["scale=0.5"]),
+    ("+ 0.75 v", "scales", ["scale=0.75"]),
+    ("**+ v**", "scales", ["scale=1"]),
+    ("+ 1.25 v", "scales", ["scale=1.25"]),
+    ("− v", "scales", ["scale=-1"]),
+    ("− 1.5 v", "scales", ["scale=-1.5"]),
+    ("+ random, three seeds", "controls", RANDOM),
+    ("+ v, layers permuted", "controls", ["permuted seed=0"]),
+    ("+ w", "second", ["scale=1"]),
+    ("+ v + w", "both", ["scale=1"]),
+    ("`base`, plain", "base", ["target"]),
+    ("`base` − v, plain", "base", ["scale=-1"]),
 ]
 
 
@@ -50,38 +53,39 @@ def cell(result, arms, task):
     return low if low == high else f"{low} to {high}"
 
 
-def scores_of(folder):
-    lines = ["| " + " | ".join(["", *COLUMNS]) + " |", "| --- |" + " ---: |" * len(COLUMNS)]
-    results = {name: read(folder, name) for _, name, _ in ROWS}
-    for label, name, arms in ROWS:
-        cells = [cell(results[name], arms, task) for task in COLUMNS.values()]
-        lines.append(f"| {label} | " + " | ".join(cells) + " |")
+def scores_of(folders):
+    lines = ["| seed | model | " + " | ".join(COLUMNS) + " |", "| --- | --- |" + " ---: |" * len(COLUMNS)]
+    for seed, folder in enumerate(folders):
+        results = {name: read(folder, name) for name in {name for _, name, _ in ROWS}}
+        for label, name, arms in ROWS:
+            cells = [cell(results[name], arms, task) for task in COLUMNS.values()]
+            lines.append(f"| {seed} | {label} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def effect(metric):
-    found = metric["effect"]
-    star = "*" if found["p_holm"] is not None and found["p_holm"] < 0.05 else ""
-    return f"{found['difference']:+.3f}{star}"
+def effect(arm, task, metric):
+    found = next(m["effect"] for m in arm["metrics"] if m["task"] == task and m["metric"] == metric)
+    return f"{found['difference']:+.3f}" + ("*" if found["p_holm"] < 0.05 else "")
 
 
-def layers_of(folder):
-    """Effects of each part on right answers and on the log-likelihood of the right one among the choices."""
-    result = read(folder, "layers")
-    lines = ["| arm | sums right | with steps | log-likelihood of right steps |", "| --- | ---: | ---: | ---: |"]
-    for arm in result["arms"]:
-        if arm["part"] is None:
+def layers_of(folders):
+    """Effects of each part on right sums, and on the log-likelihood of the right steps among the choices."""
+    seeds = range(len(folders))
+    lines = ["| arm | " + " | ".join(f"seed {seed}: sums | log-likelihood" for seed in seeds) + " |",
+             "| --- |" + " ---: | ---: |" * len(folders)]
+    results = [read(folder, "layers")["arms"] for folder in folders]
+    for arms in zip(*results):
+        if arms[0]["part"] is None:
             continue
-        cells = [effect(next(m for m in arm["metrics"] if m["task"] == task and m["metric"] == metric))
-                 for task, metric in (("sums", "exact_match"), ("sums-steps", "exact_match"),
-                                      ("sums-choice", "gold_log_probability"))]
-        lines.append(f"| {arm['name']} | " + " | ".join(cells) + " |")
+        cells = [effect(arm, *measure) for arm in arms
+                 for measure in (("sums", "exact_match"), ("sums-choice", "gold_log_probability"))]
+        lines.append(f"| {arms[0]['name']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def main():
-    for folder in map(Path, sys.argv[1:]):
-        print(f"### {folder.name}\n\n{scores_of(folder)}\n\n{layers_of(folder)}\n")
+    folders = [Path(argument) for argument in sys.argv[1:]]
+    print(f"{scores_of(folders)}\n\n{layers_of(folders)}")
 
 
 if __name__ == "__main__":
