@@ -106,7 +106,7 @@ Ablation with_hostile_names() {
   }
   ablation.arms[1].arm.name = ablation.arms[1].same_weights_as = kHostileName;
   ablation.arms[1].realised = change(0.5, 1);
-  ablation.arms[1].effects[0]->left_out = 1;
+  ablation.arms[1].effects[0]->non_finite = 1;
   ablation.arms[4].arm.part = kHostileName;
   return ablation;
 }
