@@ -167,9 +167,9 @@ using OutsideEvaluator =
     std::function<std::vector<ArmMetric>(const std::string& folder, const Arm& arm)>;
 
 /// The same with an evaluator outside: each arm's model stands in `folder` while it is called. The
-/// folder must not exist; it is made, and removed at the end. Beside a journal, which one run has at
-/// a time, what stands in its place was left by a killed run and is removed. From arm to arm only
-/// the tensors that differ are written over.
+/// folder must not exist; it is made, and removed at the end. Beside a journal, which one run has
+/// at a time, what stands in its place was left by a killed run and is removed. From arm to arm
+/// only the tensors that differ are written over.
 Ablation ablate(const Checkpoint& target, const TaskVector& vector, const std::vector<Arm>& arms,
                 const OutsideEvaluator& evaluator, const std::string& folder,
                 const AblationOptions& options);

@@ -169,8 +169,8 @@ at::Tensor Decoder::feed_piece(const at::Tensor& token_ids, const std::vector<st
   const bool is_few = token_ids.numel() <= static_cast<std::int64_t>(kernels::kMaxProductInputs);
   const OneTorchThread alone(is_few && options_.device().is_cpu());
   Step step = make_step(token_ids, starts, cache);
-  auto [hidden, first] =
-      memo != nullptr ? memo->resume(token_ids, starts, cache) : std::pair<at::Tensor, std::size_t>();
+  auto [hidden, first] = memo != nullptr ? memo->resume(token_ids, starts, cache)
+                                         : std::pair<at::Tensor, std::size_t>();
   if (!hidden.defined()) {
     hidden = weights_.embedding.index_select(0, token_ids.flatten().to(options_.device()))
                  .to(options_.dtype());

@@ -129,8 +129,8 @@ class Scoring {
     }
     const at::Tensor ids = padded_rows(fed);
     if (run_.memo != nullptr) run_.memo->begin_unit(ids.numel() + branch_tokens(groups), false);
-    const at::Tensor hidden = decoder_.feed(
-        ids, std::vector<std::int64_t>(groups.size(), start), cache, run_.memo);
+    const at::Tensor hidden =
+        decoder_.feed(ids, std::vector<std::int64_t>(groups.size(), start), cache, run_.memo);
     score_targets(hidden, targets);
     score_shared_continuations(groups, cache);
   }

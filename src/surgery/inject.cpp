@@ -185,9 +185,8 @@ void Injection::write() {
       path_, single ? format::OutputKind::kFile : format::OutputKind::kFolder,
       options_.replace_existing ? format::Existing::kReplace : format::Existing::kRefuse);
   stream::WeightsWriter writer(stage, layout());
-  report_.realised =
-      roll_up(outputs_, execute(outputs_, writer.layout().by_name(), writer, options_.run,
-                                options_.stochastic_seed));
+  report_.realised = roll_up(outputs_, execute(outputs_, writer.layout().by_name(), writer,
+                                               options_.run, options_.stochastic_seed));
   if (!single) write_side_files(stage);
   if (single && report_.computed_tensors > 0)
     writer.replace_metadata(metadata_like_target(checkpoint(), {{kProvenanceKey, provenance()}}));

@@ -8,9 +8,9 @@
 
 #include "suture/error.h"
 
-#include "tokenizer/byte_level.h"
 #include "support/temp_dir.h"
 #include "support/thrown.h"
+#include "tokenizer/byte_level.h"
 
 namespace suture {
 namespace {

@@ -17,8 +17,7 @@ NormalPair normal_pair(std::uint64_t key, std::uint64_t counter) {
   // In (0, 1], whose logarithm is finite.
   const float share = (static_cast<float>(words.first) + 1) * 0x1p-32f;
   const float radius = std::sqrt(-2 * std::log(share));
-  const float angle =
-      static_cast<float>(words.second) * (0x1p-32f * 2 * std::numbers::pi_v<float>);
+  const float angle = static_cast<float>(words.second) * (0x1p-32f * 2 * std::numbers::pi_v<float>);
   return {radius * std::cos(angle), radius * std::sin(angle)};
 }
 
