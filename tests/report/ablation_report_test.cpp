@@ -311,7 +311,7 @@ TEST(AblationText, TellsWhatIsNotTestedOrTheSame) {
   const std::string text = text_of(ablation);
   EXPECT_TRUE(holds(text, "\nwithout layer=1: same weights as vector.\n"));
   EXPECT_TRUE(
-      holds(text, "Not tested, since up to 2 records have no finite difference: without\n"));
+      holds(text, "Not tested, since up to 2 records have no finite difference: without layer=0.\n"));
 }
 
 TEST(AblationText, WarnsWhereRoundingDistortsTheVector) {
