@@ -30,7 +30,7 @@ import tables
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "release"
 MARKERS = ("<!-- ablation bench: begin -->", "<!-- ablation bench: end -->")
-RECORDS, CONTEXT, CHOICES = 8, 32, 2
+RECORDS, CONTEXT, CHOICES = 16, 64, 2
 ROWS = 16  # of a batch in transformers
 
 
