@@ -1,5 +1,6 @@
 #include "common/program.h"
 #include "common/terminal.h"
+#include "model/freed_memory.h"
 
 using namespace suture::apps;
 
@@ -7,6 +8,7 @@ using namespace suture::apps;
 int main(int argc, char** argv) {
   reserve_standard_streams();
   install_signal_handlers();
+  suture::model::keep_freed_memory();
   return run_program({&eval_command(), &serve_command(), &sweep_command(), &ablate_command()}, argc,
                      argv);
 }

@@ -21,6 +21,8 @@
 #include "suture/applied_vector.h"
 #include "suture/error.h"
 
+#include "model/freed_memory.h"
+
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -86,6 +88,7 @@ class Bench {
 
 int main(int argc, char** argv) {
   if (argc < 5) return 2;
+  suture::model::keep_freed_memory();  // as the program does
   try {
     suture::LanguageModelOptions options;
     if (argc > 5) options.run.threads = static_cast<unsigned>(std::stoul(argv[5]));

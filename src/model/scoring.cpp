@@ -69,6 +69,7 @@ class Scoring {
       score_contexts({groups.begin() + begin, groups.begin() + begin + count}, prefix);
       begin += count;
     }
+    if (states_waiting() > 0) apply_head(waiting_.size(0));
     return std::move(results_);
   }
 
@@ -222,25 +223,41 @@ class Scoring {
     report(branches.size());
   }
 
-  // Places of the vocabulary's scores go through the head a few at a time: a row is large.
+  // States wait for the head until there are enough of them: its weights are read whole, however
+  // few it is applied to.
   void score_targets(const at::Tensor& hidden, const std::vector<Target>& targets) {
-    for (std::size_t begin = 0; begin < targets.size();) {
-      std::vector<std::int64_t> places;  // each once: targets of one place stand side by side
-      std::vector<AskedToken> asked;
-      std::size_t end = begin;
-      for (; end < targets.size(); ++end) {
-        const std::int64_t place = targets[end].row * hidden.size(1) + targets[end].place;
-        const bool is_new = places.empty() || places.back() != place;
-        if (is_new && places.size() == kHeadRows) break;
-        if (is_new) places.push_back(place);
-        asked.push_back({static_cast<std::int64_t>(places.size()) - 1, targets[end].token});
-      }
-      const at::Tensor index = at::tensor(places, at::kLong).to(hidden.device());
-      const at::Tensor logits = decoder_.head(hidden.flatten(0, 1).index_select(0, index));
-      const std::vector<TokenScore> scores = score_logits(logits, asked);
-      for (std::size_t i = begin; i < end; ++i) *targets[i].score = scores[i - begin];
-      begin = end;
+    std::vector<std::int64_t> places;  // each once: targets of one place stand side by side
+    const auto waiting = static_cast<std::int64_t>(states_waiting());
+    for (const Target& target : targets) {
+      const std::int64_t place = target.row * hidden.size(1) + target.place;
+      if (places.empty() || places.back() != place) places.push_back(place);
+      asked_.push_back({waiting + static_cast<std::int64_t>(places.size()) - 1, target.token});
+      asked_scores_.push_back(target.score);
     }
+    const at::Tensor index = at::tensor(places, at::kLong).to(hidden.device());
+    const at::Tensor states = hidden.flatten(0, 1).index_select(0, index);
+    waiting_ = waiting_.defined() ? at::cat({waiting_, states}) : states;
+    while (states_waiting() >= static_cast<std::size_t>(kHeadRows)) apply_head(kHeadRows);
+  }
+
+  std::size_t states_waiting() const {
+    return waiting_.defined() ? static_cast<std::size_t>(waiting_.size(0)) : 0;
+  }
+
+  // Scores what is asked of the first `count` states that wait. A few at a time: a row of scores is
+  // large.
+  void apply_head(std::int64_t count) {
+    const auto end = std::find_if(asked_.begin(), asked_.end(),
+                                  [&](const AskedToken& one) { return one.state >= count; });
+    const std::vector<AskedToken> asked(asked_.begin(), end);
+    const std::vector<TokenScore> scores =
+        score_logits(decoder_.head(waiting_.narrow(0, 0, count)), asked);
+    for (std::size_t i = 0; i < scores.size(); ++i) *asked_scores_[i] = scores[i];
+    asked_.erase(asked_.begin(), end);
+    asked_scores_.erase(asked_scores_.begin(),
+                        asked_scores_.begin() + static_cast<std::ptrdiff_t>(scores.size()));
+    for (AskedToken& one : asked_) one.state -= count;
+    waiting_ = waiting_.narrow(0, count, waiting_.size(0) - count);
   }
 
   void report(std::size_t requests) {
@@ -252,7 +269,10 @@ class Scoring {
   const std::vector<ScoringRequest>& requests_;
   const ModelRun& run_;
   std::vector<ContinuationScore> results_;
-  std::size_t prefix_ = 0;  // tokens that all contexts begin with, fed once
+  at::Tensor waiting_;                     // states for the head, [n, hidden_size]
+  std::vector<AskedToken> asked_;          // of those, in order
+  std::vector<TokenScore*> asked_scores_;  // where each one's score belongs
+  std::size_t prefix_ = 0;                 // tokens that all contexts begin with, fed once
   std::size_t done_ = 0;
 };
 
