@@ -310,8 +310,8 @@ TEST(AblationText, TellsWhatIsNotTestedOrTheSame) {
   ablation.arms[4].effects[0]->non_finite = 2;
   const std::string text = text_of(ablation);
   EXPECT_TRUE(holds(text, "\nwithout layer=1: same weights as vector.\n"));
-  EXPECT_TRUE(
-      holds(text, "Not tested, since up to 2 records have no finite difference: without layer=0.\n"));
+  EXPECT_TRUE(holds(
+      text, "Not tested, since up to 2 records have no finite difference: without layer=0.\n"));
 }
 
 TEST(AblationText, WarnsWhereRoundingDistortsTheVector) {
