@@ -154,7 +154,7 @@ struct AblationOptions {
 ///
 /// Arms that share their lower layers are run one after the other and take over each other's hidden
 /// states, within the budget; arms with the same weights are run once. Cost: leaving each of L
-/// layers out takes a little over L / 2 evaluations.
+/// layers out computes a little over L / 2 models' layers.
 ///
 /// Throws what `evaluate` and `inject` throw, and UsageError when the journal is another run's;
 /// Interrupted. Models and vector are taken to be compatible: see `check`.
