@@ -104,6 +104,13 @@ static void store(const at::Tensor& slots, const at::Tensor& heads, std::int64_t
                  by_head);
 }
 
+static at::Tensor flat_index(const std::vector<FedToken>& tokens, std::int64_t length) {
+  std::vector<std::int64_t> index;
+  for (const FedToken& token : tokens) index.push_back(token.row * length + token.token);
+  return at::tensor(index, at::kLong);
+}
+
+// What each token sees, [rows · length, heads · head_size].
 at::Tensor Decoder::attention(const at::Tensor& hidden, std::size_t index, Step& step) {
   const DecoderLayer& layer = weights_.layers[index];
   const std::int64_t queries = config_.heads, keys = config_.key_value_heads;
@@ -139,8 +146,7 @@ at::Tensor Decoder::attention(const at::Tensor& hidden, std::size_t index, Step&
                                             keys != queries)
                .transpose(1, 2);
   }
-  return linear_.apply(seen.reshape({step.rows * step.length, queries * config_.head_size}),
-                       layer.output);
+  return seen.reshape({step.rows * step.length, queries * config_.head_size});
 }
 
 at::Tensor Decoder::feed_forward(const at::Tensor& hidden, const DecoderLayer& layer) {
@@ -149,23 +155,33 @@ at::Tensor Decoder::feed_forward(const at::Tensor& hidden, const DecoderLayer& l
 }
 
 at::Tensor Decoder::feed(const at::Tensor& token_ids, const std::vector<std::int64_t>& starts,
-                         KeyValueCache& cache, ActivationMemo* memo) {
+                         KeyValueCache& cache, const std::vector<FedToken>& asked,
+                         ActivationMemo* memo) {
   const std::int64_t length = token_ids.size(1);
   const std::int64_t piece = std::max<std::int64_t>(kPieceTokens / token_ids.size(0), 1);
-  if (length <= piece) return feed_piece(token_ids, starts, cache, memo);
+  if (length <= piece) return feed_piece(token_ids, starts, cache, asked, memo);
   cache.reserve(*std::max_element(starts.begin(), starts.end()) + length);
   std::vector<at::Tensor> hidden;
   std::vector<std::int64_t> places = starts;
+  std::vector<std::int64_t> order(asked.size());  // where each state comes to stand
+  std::int64_t given = 0;
   for (std::int64_t begin = 0; begin < length; begin += piece) {
     const std::int64_t count = std::min(piece, length - begin);
-    hidden.push_back(feed_piece(token_ids.narrow(1, begin, count), places, cache, memo));
+    std::vector<FedToken> here;
+    for (std::size_t i = 0; i < asked.size(); ++i) {
+      if (asked[i].token < begin || asked[i].token >= begin + count) continue;
+      here.push_back({asked[i].row, asked[i].token - begin});
+      order[i] = given++;
+    }
+    hidden.push_back(feed_piece(token_ids.narrow(1, begin, count), places, cache, here, memo));
     for (std::int64_t& place : places) place += count;
   }
-  return at::cat(hidden, 1);
+  return at::cat(hidden).index_select(0, at::tensor(order, at::kLong).to(options_.device()));
 }
 
 at::Tensor Decoder::feed_piece(const at::Tensor& token_ids, const std::vector<std::int64_t>& starts,
-                               KeyValueCache& cache, ActivationMemo* memo) {
+                               KeyValueCache& cache, const std::vector<FedToken>& asked,
+                               ActivationMemo* memo) {
   const bool is_few = token_ids.numel() <= static_cast<std::int64_t>(kernels::kMaxProductInputs);
   const OneTorchThread alone(is_few && options_.device().is_cpu());
   Step step = make_step(token_ids, starts, cache);
@@ -179,11 +195,18 @@ at::Tensor Decoder::feed_piece(const at::Tensor& token_ids, const std::vector<st
     if (memo != nullptr) memo->reach(i, hidden, token_ids, starts, cache);
     if (cancel_ != nullptr && cancel_->load(std::memory_order_relaxed)) throw Interrupted();
     const DecoderLayer& layer = weights_.layers[i];
-    hidden += attention(norm(hidden, layer.input_norm), i, step);
+    at::Tensor seen = attention(norm(hidden, layer.input_norm), i, step);
+    if (i + 1 == weights_.layers.size()) {
+      const at::Tensor index = flat_index(asked, step.length).to(options_.device());
+      hidden = hidden.index_select(0, index);
+      if (asked.empty()) break;
+      seen = seen.index_select(0, index);
+    }
+    hidden += linear_.apply(seen, layer.output);
     hidden += feed_forward(norm(hidden, layer.attention_norm), layer);
   }
   if (memo != nullptr) memo->reach(weights_.layers.size(), hidden, token_ids, starts, cache);
-  return hidden.view({step.rows, step.length, config_.hidden_size});
+  return hidden;
 }
 
 at::Tensor Decoder::head(const at::Tensor& hidden) {

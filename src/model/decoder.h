@@ -38,6 +38,12 @@ struct DecoderWeights {
 DecoderWeights bind_weights(const DecoderConfig& config, const StateDict& weights,
                             const std::string& model);
 
+/// A token of one call of `feed`.
+struct FedToken {
+  std::int64_t row, token;
+  bool operator==(const FedToken& other) const { return row == other.row && token == other.token; }
+};
+
 /// The forward pass. Not synchronised.
 class Decoder {
  public:
@@ -50,12 +56,15 @@ class Decoder {
 
   /// Feeds `token_ids`, int64 [rows, length], whose row i stands at positions `starts[i]` on,
   /// behind what `cache` holds of the row, and adds their keys and values to it. Gives the hidden
-  /// states [rows, length, hidden_size] for `head`. A row may be padded at its end with any token.
+  /// states [asked.size(), hidden_size] of the tokens that are asked for, in their order, for
+  /// `head`: in the last layer the others get no further than their keys and values. A row may be
+  /// padded at its end with any token.
   /// Long rows go through in pieces of `kPieceTokens` tokens in all, which bounds the memory of
   /// activations. Lower layers are left out where `memo` holds what they would give; `cache` then
   /// lacks their keys and values, unless the memo's unit keeps them.
   at::Tensor feed(const at::Tensor& token_ids, const std::vector<std::int64_t>& starts,
-                  KeyValueCache& cache, ActivationMemo* memo = nullptr);
+                  KeyValueCache& cache, const std::vector<FedToken>& asked,
+                  ActivationMemo* memo = nullptr);
 
   static constexpr std::int64_t kPieceTokens = 1024;
 
@@ -69,7 +78,8 @@ class Decoder {
  private:
   struct Step;
   at::Tensor feed_piece(const at::Tensor& token_ids, const std::vector<std::int64_t>& starts,
-                        KeyValueCache& cache, ActivationMemo* memo);
+                        KeyValueCache& cache, const std::vector<FedToken>& asked,
+                        ActivationMemo* memo);
   Step make_step(const at::Tensor& token_ids, const std::vector<std::int64_t>& starts,
                  KeyValueCache& cache);
   at::Tensor norm(const at::Tensor& hidden, const at::Tensor& weight) const;

@@ -80,11 +80,12 @@ class Batch {
   at::Tensor feed_prompts() {
     const std::size_t prefix = shared_prefix();
     std::vector<TokenIds> fed;
-    std::vector<std::int64_t> last;
+    std::vector<FedToken> last;
     for (const Growing& row : rows_) {
       const TokenIds& prompt = row.request->prompt;
       fed.emplace_back(prompt.begin() + static_cast<std::ptrdiff_t>(prefix), prompt.end());
-      last.push_back(static_cast<std::int64_t>(fed.back().size()) - 1);
+      last.push_back({static_cast<std::int64_t>(last.size()),
+                      static_cast<std::int64_t>(fed.back().size()) - 1});
     }
     const at::Tensor tokens = padded_rows(fed);
     const auto start = static_cast<std::int64_t>(prefix);
@@ -96,10 +97,8 @@ class Batch {
       cache_.emplace(decoder_.config(), tokens.size(0), capacity, decoder_.options());
     }
     if (run_.memo != nullptr) run_.memo->begin_unit(tokens.numel(), true);
-    const at::Tensor hidden =
-        decoder_.feed(tokens, std::vector<std::int64_t>(rows_.size(), start), *cache_, run_.memo);
-    const at::Tensor row = at::arange(tokens.size(0), at::kLong).to(hidden.device());
-    return hidden.index({row, at::tensor(last, at::kLong).to(hidden.device())});
+    return decoder_.feed(tokens, std::vector<std::int64_t>(rows_.size(), start), *cache_, last,
+                         run_.memo);
   }
 
   // Chooses each row's next token and drops the rows that end. False when none is left.
@@ -150,13 +149,15 @@ class Batch {
     check_cancelled(run_);
     TokenIds tokens;
     std::vector<std::int64_t> starts;
+    std::vector<FedToken> all;
     for (const Growing& row : rows_) {
+      all.push_back({static_cast<std::int64_t>(all.size()), 0});
       tokens.push_back(row.result->tokens.back());
       starts.push_back(row.length - 1);
     }
     const std::int64_t end = *std::max_element(starts.begin(), starts.end()) + 1;
     if (end > cache_->capacity()) cache_->reserve(end + end / 2 + kRoom);
-    return decoder_.feed(at::tensor(tokens, at::kLong).unsqueeze(1), starts, *cache_).squeeze(1);
+    return decoder_.feed(at::tensor(tokens, at::kLong).unsqueeze(1), starts, *cache_, all);
   }
 
   Decoder& decoder_;

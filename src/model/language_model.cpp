@@ -165,9 +165,12 @@ at::Tensor LanguageModel::logits(const at::Tensor& token_ids) const {
   decoder.watch(nullptr);
   const std::int64_t rows = token_ids.size(0);
   model::KeyValueCache cache(decoder.config(), rows, token_ids.size(1), decoder.options());
-  const at::Tensor hidden =
-      decoder.feed(token_ids, std::vector<std::int64_t>(static_cast<std::size_t>(rows), 0), cache);
-  return decoder.head(hidden.flatten(0, 1)).view({rows, token_ids.size(1), vocab_size()});
+  std::vector<model::FedToken> all;
+  for (std::int64_t row = 0; row < rows; ++row)
+    for (std::int64_t token = 0; token < token_ids.size(1); ++token) all.push_back({row, token});
+  const std::vector<std::int64_t> starts(static_cast<std::size_t>(rows), 0);
+  return decoder.head(decoder.feed(token_ids, starts, cache, all))
+      .view({rows, token_ids.size(1), vocab_size()});
 }
 
 std::vector<ContinuationScore> LanguageModel::score(const std::vector<ScoringRequest>& requests,

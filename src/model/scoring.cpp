@@ -24,9 +24,9 @@ struct Branch {
   std::size_t length;
 };
 
-// A token to be scored: the hidden state at (row, place), and where its score belongs.
+// A token to be scored: where what precedes it is fed, and where its score belongs.
 struct Target {
-  std::int64_t row, place;
+  FedToken place;
   std::int64_t token;  // -1: the likeliest
   TokenScore* score;
 };
@@ -130,9 +130,8 @@ class Scoring {
     }
     const at::Tensor ids = padded_rows(fed);
     if (run_.memo != nullptr) run_.memo->begin_unit(ids.numel() + branch_tokens(groups), false);
-    const at::Tensor hidden =
-        decoder_.feed(ids, std::vector<std::int64_t>(groups.size(), start), cache, run_.memo);
-    score_targets(hidden, targets);
+    const std::vector<std::int64_t> starts(groups.size(), start);
+    score_targets(decoder_.feed(ids, starts, cache, places_of(targets), run_.memo), targets);
     score_shared_continuations(groups, cache);
   }
 
@@ -159,7 +158,7 @@ class Scoring {
     }
     for (const std::size_t member : group.members) {
       targets.push_back(
-          {row, place, requests_[member].continuation.front(), &results_[member].tokens.front()});
+          {{row, place}, requests_[member].continuation.front(), &results_[member].tokens.front()});
     }
   }
 
@@ -168,8 +167,9 @@ class Scoring {
                         std::vector<Target>& targets) {
     const TokenIds& continuation = requests_[member].continuation;
     for (std::size_t i = from; i < continuation.size(); ++i)
-      targets.push_back({row, place++, continuation[i], &results_[member].tokens[i]});
-    if (results_[member].next_top) targets.push_back({row, place, -1, &*results_[member].next_top});
+      targets.push_back({{row, place++}, continuation[i], &results_[member].tokens[i]});
+    if (results_[member].next_top)
+      targets.push_back({{row, place}, -1, &*results_[member].next_top});
   }
 
   // What follows the first token of continuations whose context stands in `contexts`.
@@ -219,23 +219,28 @@ class Scoring {
     const std::int64_t longest = *std::max_element(starts.begin(), starts.end());
     const auto capacity = longest + static_cast<std::int64_t>(branches.front().length);
     KeyValueCache cache = contexts.select(rows, longest, capacity);
-    score_targets(decoder_.feed(padded_rows(fed), starts, cache, run_.memo), targets);
+    const std::vector<FedToken> places = places_of(targets);
+    score_targets(decoder_.feed(padded_rows(fed), starts, cache, places, run_.memo), targets);
     report(branches.size());
   }
 
-  // States wait for the head until there are enough of them: its weights are read whole, however
-  // few it is applied to.
-  void score_targets(const at::Tensor& hidden, const std::vector<Target>& targets) {
-    std::vector<std::int64_t> places;  // each once: targets of one place stand side by side
-    const auto waiting = static_cast<std::int64_t>(states_waiting());
-    for (const Target& target : targets) {
-      const std::int64_t place = target.row * hidden.size(1) + target.place;
-      if (places.empty() || places.back() != place) places.push_back(place);
-      asked_.push_back({waiting + static_cast<std::int64_t>(places.size()) - 1, target.token});
-      asked_scores_.push_back(target.score);
+  // Each place once: targets of one place stand side by side.
+  static std::vector<FedToken> places_of(const std::vector<Target>& targets) {
+    std::vector<FedToken> places;
+    for (const Target& target : targets)
+      if (places.empty() || !(places.back() == target.place)) places.push_back(target.place);
+    return places;
+  }
+
+  // Takes the states of the targets' places. They wait for the head until there are enough of
+  // them: its weights are read whole, however few it is applied to.
+  void score_targets(const at::Tensor& states, const std::vector<Target>& targets) {
+    auto state = static_cast<std::int64_t>(states_waiting());
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+      if (i > 0 && !(targets[i].place == targets[i - 1].place)) ++state;
+      asked_.push_back({state, targets[i].token});
+      asked_scores_.push_back(targets[i].score);
     }
-    const at::Tensor index = at::tensor(places, at::kLong).to(hidden.device());
-    const at::Tensor states = hidden.flatten(0, 1).index_select(0, index);
     waiting_ = waiting_.defined() ? at::cat({waiting_, states}) : states;
     while (states_waiting() >= static_cast<std::size_t>(kHeadRows)) apply_head(kHeadRows);
   }
@@ -313,7 +318,7 @@ KeyValueCache feed_prefix(Decoder& decoder, const TokenIds& sequence, std::size_
   if (memo != nullptr) memo->begin_unit(tokens, true);
   KeyValueCache cache(decoder.config(), 1, tokens, decoder.options());
   const TokenIds prefix(sequence.begin(), sequence.begin() + tokens);
-  decoder.feed(at::tensor(prefix, at::kLong).unsqueeze(0), {0}, cache, memo);
+  decoder.feed(at::tensor(prefix, at::kLong).unsqueeze(0), {0}, cache, {}, memo);
   return cache;
 }
 

@@ -237,9 +237,9 @@ TEST(Decoder, StopsBetweenLayers) {
   model::Decoder decoder(config, model::bind_weights(config, tiny_weights(), "M"), at::kFloat, 1);
   model::KeyValueCache cache(config, 1, 4, at::kFloat);
   const std::atomic<bool> cancel{true};
-  EXPECT_NO_THROW(decoder.feed(at::zeros({1, 2}, at::kLong), {0}, cache));
+  EXPECT_NO_THROW(decoder.feed(at::zeros({1, 2}, at::kLong), {0}, cache, {}));
   decoder.watch(&cancel);
-  EXPECT_THROW(decoder.feed(at::zeros({1, 2}, at::kLong), {2}, cache), Interrupted);
+  EXPECT_THROW(decoder.feed(at::zeros({1, 2}, at::kLong), {2}, cache, {}), Interrupted);
 }
 
 TEST(LanguageModel, ForgetsTheFlagOfAnEarlierCall) {
