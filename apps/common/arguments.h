@@ -35,7 +35,7 @@ struct Arguments {
   double scale = 1;
   std::optional<Dtype> dtype;
   std::optional<std::uint64_t> max_shard_bytes;
-  std::string base, json, csv;
+  std::string base, target, json, csv, html;
   std::vector<std::string> explain;  ///< Tensors to explain: names or globs.
   std::optional<std::uint64_t> seed;
   std::string device = "cpu";  ///< `cpu`, `cuda` or `cuda:N`, which has been seen to be there.

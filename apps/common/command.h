@@ -17,6 +17,7 @@ const Command& check_command();
 const Command& extract_command();
 const Command& inject_command();
 const Command& analyze_command();
+const Command& report_command();
 const Command& tokenize_command();
 
 /// Of commands that run a model `suture` knows what the user may say; the model program does it.
