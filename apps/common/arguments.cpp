@@ -180,6 +180,9 @@ const std::map<std::string, OptionSpec>& option_table() {
       {"limit",
        {"limit", "N", "score only the first N records of each task",
         [](A& a, S v) { a.limit = parse_count(v, "--limit", 1, UINT32_MAX); }}},
+      {"prompt",
+       {"prompt", "TEXT", "the prompt that a sample answers (default: the task's first)",
+        [](A& a, S v) { a.prompt = v; }}},
       {"batch",
        {"batch", "N", "sequences at once (default: as many as are quick)",
         [](A& a, S v) { a.batch_size = parse_count(v, "--batch", 1, 65536); }}},
@@ -205,7 +208,8 @@ const std::map<std::string, OptionSpec>& option_table() {
        {"write-completions", "", "with -o: completions by task_id, for a program that runs code",
         [](A& a, S) { a.write_completions = true; }}},
       {"port",
-       {"port", "N", "TCP port on 127.0.0.1 (default: 8000); 0 takes a free one",
+       {"port", "N",
+        "TCP port on 127.0.0.1 (default: 8000, for explore a free one); 0 takes a free one",
         [](A& a, S v) {
           a.port = static_cast<std::uint16_t>(parse_count(v, "--port", 0, 65535));
         }}},

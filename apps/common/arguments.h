@@ -40,10 +40,11 @@ struct Arguments {
   std::optional<std::uint64_t> seed;
   std::string device = "cpu";  ///< `cpu`, `cuda` or `cuda:N`, which has been seen to be there.
   std::size_t batch_size = 0;  ///< Sequences at once; 0: as many as are quick.
-  std::uint16_t port = 8000;
+  std::optional<std::uint16_t> port;
   bool stochastic = false;
   bool quiet = false, force = false, dry_run = false, ascii = false, sparse = false;
   bool decode = false, special = false, json_lines = false, chat = false;
+  std::string prompt;                           ///< Answered as a sample.
   std::vector<std::string> tasks;               ///< Task files to score on.
   AblationPlan plan;                            ///< Which arms an ablation has.
   std::vector<double> scales;                   ///< Of a sweep.

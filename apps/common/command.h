@@ -25,9 +25,11 @@ const CommandSpec& eval_spec();
 const CommandSpec& serve_spec();
 const CommandSpec& sweep_spec();
 const CommandSpec& ablate_spec();
+const CommandSpec& explore_spec();
 const Command& eval_command();
 const Command& serve_command();
 const Command& sweep_command();
 const Command& ablate_command();
+const Command& explore_command();
 
 }  // namespace suture::apps
