@@ -68,7 +68,7 @@ const Command& analyze_command() {
        {"suture analyze reasoning.safetensors",
         "suture analyze reasoning.safetensors coding.safetensors --json -"},
        {"only", "except", "base", "device", "threads", "memory", "seed", "json", "csv", "quiet",
-        "ascii"},
+        "ascii", "color"},
        1},
       run};
   return command;
