@@ -11,7 +11,6 @@
 #include <gtest/gtest.h>
 
 #include "format/json.h"
-#include "report/ablation_table.h"
 #include "support/csv_rows.h"
 #include "support/sample_ablation.h"
 #include "support/sample_analysis.h"
@@ -176,6 +175,7 @@ TEST(AblationText, HasPlainCharactersForPlainTerminals) {
   for (const char c : text) ASSERT_LT(static_cast<unsigned char>(c), 0x80) << text;
   EXPECT_TRUE(holds(line_with(text, "  layer=0"), "|------o-------|:"));
   EXPECT_TRUE(holds(text, "|--o--| is an effect"));
+  EXPECT_TRUE(holds(text_of(sample_ablation(), {false, 80, ColourDepth::k16}), "Blue is told"));
 }
 
 TEST(AblationText, NoLineIsWiderThanTheTerminal) {
@@ -191,50 +191,6 @@ TEST(AblationText, NoLineIsWiderThanTheTerminal) {
       for (int width = 24; width <= 130; ++width)
         for (const std::string& line : lines_of(text_of(sample, {unicode, width})))
           ASSERT_LE(columns_of(line), static_cast<std::size_t>(width)) << line;
-}
-
-TEST(AblationText, ColoursBarsByWhatIsTold) {
-  Ablation ablation = sample_ablation();
-  ablation.arms[4].effects[0]->p_holm = 0.01;
-  ablation.arms[5].effects[0]->p_holm.reset();
-  const std::string text = text_of(ablation, {true, 80, ColourDepth::k16});
-  EXPECT_TRUE(holds(line_with(text, "  vector"), "\x1b[94m→\x1b[0m"));
-  EXPECT_TRUE(holds(line_with(text, "  random seed=0"), "\x1b[2m←──────●────────┼─┤\x1b[0m"));
-  EXPECT_TRUE(holds(line_with(text, "  layer=0"), "\x1b[33m├──────●───────┤\x1b[0m│"));
-  EXPECT_EQ(line_with(text, "  layer=1").find('\x1b'), std::string::npos) << "not tested";
-  EXPECT_TRUE(holds(text, "Blue is told from zero"));
-  EXPECT_EQ(text_of(ablation).find("Blue"), std::string::npos);
-}
-
-TEST(AblationText, TablesHaveTheSameLayoutWithAndWithoutColours) {
-  const Ablation ablation = sample_ablation();
-  for (const ArmMetric& metric : ablation.arms[0].metrics)
-    for (const bool unicode : {true, false})
-      for (int width = 10; width <= 130; ++width) {
-        const auto families = effects_of(ablation, metric);
-        EXPECT_EQ(without_colours(effect_table(families, {unicode, width, ColourDepth::kTrue})),
-                  effect_table(families, {unicode, width}));
-      }
-}
-
-// The table's head with two effects of this size.
-std::string head_with_effects_of(double size) {
-  Ablation ablation = sample_ablation();
-  for (ArmResult& result : ablation.arms)
-    if (result.effects[0]) result.effects[0] = test::effect(size, size / 4, 0.5);
-  ablation.arms[4].effects[0] = test::effect(-size, size / 4, 0.5);
-  return line_with(text_of(ablation), "arm ");
-}
-
-TEST(AblationText, EndsOfTheAxisAreLegibleForSmallEffects) {
-  EXPECT_TRUE(holds(head_with_effects_of(0.4), "  -0.500     0    +0.500"));
-  EXPECT_TRUE(holds(head_with_effects_of(0.0004), "-0.0005 "));
-  EXPECT_TRUE(holds(head_with_effects_of(0.0004), " +0.0005"));
-  EXPECT_TRUE(holds(head_with_effects_of(4e-5), " +0.00005"));
-  EXPECT_TRUE(holds(head_with_effects_of(4e-9), "-5.0e-9 "));
-  EXPECT_TRUE(holds(head_with_effects_of(4e-9), " +5.0e-9"));
-  EXPECT_TRUE(holds(head_with_effects_of(4e-19), "+5"));
-  EXPECT_TRUE(holds(head_with_effects_of(0), "  -1.000      0     +1.000"));
 }
 
 TEST(AblationText, NarrowTerminalsLoseColumnsAndWideOnesGainWiderBars) {
