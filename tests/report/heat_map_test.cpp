@@ -97,6 +97,13 @@ TEST(HeatMaps, AreOfNormsWhereAModuleHasNoRelativeOne) {
   }
 }
 
+TEST(HeatMaps, AreOfNormsWhereAPartOfAModuleHasNoRelativeOne) {
+  const auto maps = heat_maps_of(
+      analysis_of({tensor("layers.0.a.weight", 3, 6), tensor("layers.0.a.bias", 4, std::nullopt)}));
+  EXPECT_FALSE(maps.at(0).is_relative);
+  EXPECT_DOUBLE_EQ(maps.at(0).at(0, 0).value(), 5);
+}
+
 TEST(HeatMaps, OfSeveralVectorsShareMeasureAndScale) {
   Analysis analysis = analysis_of({tensor("layers.0.a.weight", 3, 6)});
   analysis.vectors.push_back("w");
