@@ -21,6 +21,7 @@ using Headings = std::vector<std::vector<std::string>>;  // by column, then by l
 constexpr std::size_t kGap = 2;  // between layers' names and cells
 constexpr std::size_t kMinCellColumns = 2, kUsualCellColumns = 4;
 constexpr std::size_t kMaxHeadingLines = 12;
+constexpr std::size_t kMaxCells = 1'000'000;
 constexpr std::size_t kMinLegendColumns = 9, kLegendColumns = 24;
 
 // --- The values ----------------------------------------------------------------------------------
@@ -53,10 +54,18 @@ NormsByPlace norms_of(const Analysis& analysis, std::size_t vector,
   return norms;
 }
 
+// Every tensor of a hostile file may have a layer and a module of its own.
+bool is_drawable(const NormsByPlace& norms, std::size_t modules) {
+  std::set<int> layers;
+  for (const auto& [place, sums] : norms) layers.insert(place.first);
+  return modules == 0 || layers.size() <= kMaxCells / modules;
+}
+
 HeatMap map_of(const NormsByPlace& norms, const std::map<std::string, std::size_t>& modules,
                bool is_relative) {
   HeatMap map;
   map.is_relative = is_relative;
+  if (!is_drawable(norms, modules.size())) return map;
   map.modules.resize(modules.size());
   for (const auto& [name, place] : modules) map.modules[place] = name;
   for (const auto& [place, sums] : norms) {

@@ -25,7 +25,7 @@ struct HeatMap {
 
 /// The vectors' maps, in order: of the relative norm sqrt(sum norm^2) / sqrt(sum base_norm^2) over
 /// a module's tensors in a layer, if all modules have one in all layers and vectors; else of the
-/// norm. Tensors outside the layers are left out.
+/// norm. Tensors outside the layers are left out. A map of over a million cells is left empty.
 std::vector<HeatMap> heat_maps_of(const Analysis& analysis);
 
 /// What colours stand for: values from 0 to `largest`, linearly.

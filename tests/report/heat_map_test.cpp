@@ -126,6 +126,18 @@ TEST(HeatMaps, HoldNumbersWhoseSquaresAreTooLargeOrSmall) {
   EXPECT_DOUBLE_EQ(maps.at(0).at(1, 0).value(), 0.1);
 }
 
+TEST(HeatMaps, AreEmptyWhereNobodyCouldLookAtThem) {
+  std::vector<AnalysisRow> tensors;
+  for (int i = 0; i < 1001; ++i)
+    tensors.push_back(
+        tensor("layers." + std::to_string(i) + ".m" + std::to_string(i) + ".w", 1, 1));
+  const std::vector<HeatMap> maps = heat_maps_of(analysis_of(tensors));
+  EXPECT_TRUE(maps.at(0).values.empty());
+  EXPECT_EQ(text_of(maps[0]), "");
+  tensors.pop_back();
+  EXPECT_EQ(heat_maps_of(analysis_of(tensors)).at(0).values.size(), 1000000u);
+}
+
 TEST(HeatMaps, TakeAnAnalysisOfNothing) {
   EXPECT_TRUE(heat_maps_of(Analysis()).empty());
   const auto maps = heat_maps_of(analysis_of({tensor("model.norm.weight", 1, 2)}));
