@@ -119,7 +119,7 @@ const Command& analyze_command() {
        {"suture analyze reasoning.safetensors",
         "suture analyze reasoning.safetensors coding.safetensors --html page.html"},
        {"only", "except", "base", "target", "vocab", "allow", "device", "threads", "memory", "seed",
-        "json", "csv", "html", "quiet", "ascii"},
+        "json", "csv", "html", "quiet", "ascii", "color"},
        1},
       run};
   return command;

@@ -289,7 +289,14 @@ const std::map<std::string, OptionSpec>& option_table() {
        {"chat", "", "each line is a JSON list of messages {role, content}: ids of the prompt",
         [](A& a, S) { a.chat = true; }}},
       {"force", {"force", "", "replace an existing output", [](A& a, S) { a.force = true; }}},
-      {"ascii", {"ascii", "", "draw bars with plain characters", [](A& a, S) { a.ascii = true; }}},
+      {"ascii",
+       {"ascii", "", "draw bars and maps with plain characters", [](A& a, S) { a.ascii = true; }}},
+      {"color",
+       {"color", "WHEN", "auto (default): colours on a terminal that has them; always, or never",
+        [](A& a, S v) {
+          a.colour =
+              static_cast<ColourChoice>(parse_word(v, "--color", {"auto", "always", "never"}));
+        }}},
   };
   return table;
 }
