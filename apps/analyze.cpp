@@ -1,3 +1,6 @@
+#include "analyze.h"
+
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,6 +13,7 @@
 #include "common/terminal.h"
 #include "report/csv_report.h"
 #include "report/json_report.h"
+#include "report/spectrum_text.h"
 #include "report/text_report.h"
 
 namespace suture::apps {
@@ -44,34 +48,43 @@ std::vector<AnalyzedVector> open_vectors(const Arguments& arguments) {
   return vectors;
 }
 
-int run(const Arguments& arguments) {
-  const Analysis analysis = analyze(open_vectors(arguments), with_terminal(arguments));
-  if (!arguments.json.empty()) write_result(arguments.json, ".json", report::to_json(analysis));
+}  // namespace
+
+int run_analyze(const Arguments& arguments, MeasureSpectra measure_spectra) {
+  const std::vector<AnalyzedVector> vectors = open_vectors(arguments);
+  const RunOptions run = with_terminal(arguments);
+  const Analysis analysis = analyze(vectors, run);
+  std::optional<SpectrumReport> spectra;
+  if (arguments.spectrum) spectra = measure_spectra(vectors, arguments, run);
+  const SpectrumReport* found = spectra ? &*spectra : nullptr;
+  if (!arguments.json.empty())
+    write_result(arguments.json, ".json", report::to_json(analysis, found));
   if (!arguments.csv.empty()) write_result(arguments.csv, ".csv", report::to_csv(analysis));
   const bool data_on_stdout = arguments.json == "-" || arguments.csv == "-";
-  if (!data_on_stdout) write_stdout(report::to_text(analysis, text_style(arguments)));
+  if (data_on_stdout) return kDone;
+  const report::TextStyle style = text_style(arguments);
+  write_stdout(report::to_text(analysis, style) +
+               (spectra ? report::to_text(*spectra, style) : ""));
   return kDone;
 }
 
-}  // namespace
-
-const Command& analyze_command() {
-  static const Command command{
-      {"analyze",
-       "analyze VECTOR... | TUNED BASE",
-       "norms per tensor, module, block and layer, and how vectors compare",
-       "L2 norm, norm relative to the base, RMS, largest magnitude, share of elements changed and "
-       "a\n"
-       "histogram of magnitudes; for several vectors cosine and sign agreement with its chance "
-       "level. One\n"
-       "streaming pass.",
-       {"suture analyze reasoning.safetensors",
-        "suture analyze reasoning.safetensors coding.safetensors --json -"},
-       {"only", "except", "base", "device", "threads", "memory", "seed", "json", "csv", "quiet",
-        "ascii"},
-       1},
-      run};
-  return command;
+const CommandSpec& analyze_spec() {
+  static const CommandSpec spec{
+      "analyze",
+      "analyze VECTOR... | TUNED BASE",
+      "norms per tensor, module, block and layer, and how vectors compare",
+      "L2 norm, norm relative to the base, RMS, largest magnitude, share of elements changed and "
+      "a\n"
+      "histogram of magnitudes; for several vectors cosine and sign agreement with its chance "
+      "level. One\n"
+      "streaming pass. With --spectrum also singular values, ranks, subspaces and masks, matrix "
+      "by matrix.",
+      {"suture analyze reasoning.safetensors",
+       "suture analyze reasoning.safetensors coding.safetensors --json -"},
+      {"only", "except", "base", "spectrum", "rank", "device", "threads", "memory", "seed", "json",
+       "csv", "quiet", "ascii"},
+      1};
+  return spec;
 }
 
 }  // namespace suture::apps

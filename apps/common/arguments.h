@@ -43,6 +43,8 @@ struct Arguments {
   std::uint16_t port = 8000;
   bool stochastic = false;
   bool quiet = false, force = false, dry_run = false, ascii = false, sparse = false;
+  bool spectrum = false;
+  std::optional<std::int64_t> rank;  ///< Of spectra.
   bool decode = false, special = false, json_lines = false, chat = false;
   std::vector<std::string> tasks;               ///< Task files to score on.
   AblationPlan plan;                            ///< Which arms an ablation has.

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "report/spectrum_json.h"
 #include "surgery/realised_change.h"
 
 namespace suture::report {
@@ -247,7 +248,7 @@ std::string to_json(const InjectReport& report, const std::vector<PlannedTensor>
   return text_of(root);
 }
 
-std::string to_json(const Analysis& analysis) {
+std::string to_json(const Analysis& analysis, const SpectrumReport* spectra) {
   Json root = with_schema("suture.analyze/1");
   root["vectors"] = Json::array();
   for (std::size_t v = 0; v < analysis.vectors.size(); ++v) {
@@ -262,6 +263,7 @@ std::string to_json(const Analysis& analysis) {
     add_levels(json, analysis, [p](const AnalysisRow& row) { return describe(row.pairs[p]); });
     root["pairs"].push_back(std::move(json));
   }
+  if (spectra != nullptr) add_spectra(root, *spectra);
   return text_of(root);
 }
 

@@ -5,6 +5,7 @@
 
 #include "suture/analysis.h"
 #include "suture/compatibility.h"
+#include "suture/spectrum.h"
 #include "suture/surgery.h"
 
 namespace suture::report {
@@ -12,7 +13,9 @@ namespace suture::report {
 /// Results as JSON text with a stable schema (`schema` names it and its version), ending in a
 /// newline. docs/command-line.md lists the fields.
 std::string to_json(const Compatibility& compatibility);
-std::string to_json(const Analysis& analysis);
+
+/// With the spectra of the same vectors, if they were computed.
+std::string to_json(const Analysis& analysis, const SpectrumReport* spectra = nullptr);
 
 /// After a dry run with its plan, and of the plan's tensors only those `explained`, if given.
 std::string to_json(const ExtractReport& report,
