@@ -39,14 +39,19 @@ std::vector<double> to_vector(const at::Tensor& values) {
 }
 
 LeadingSvd full_svd(const at::Tensor& matrix, const LeadingSvdOptions& options) {
-  const auto [left, values, right] = at::linalg_svd(matrix.to(at::kDouble), false);
+  const at::Tensor in_double = matrix.to(at::kDouble);
   LeadingSvd svd;
   svd.exact = true;
-  svd.values = to_vector(values);
-  const std::int64_t rank = std::min(options.rank, values.size(0));
-  svd.left = left.narrow(1, 0, rank).contiguous();
-  svd.right = right.narrow(0, 0, rank).t().contiguous();
-  svd.squares = values.square().sum().item<double>();
+  if (options.with_vectors) {
+    const auto [left, values, right] = at::linalg_svd(in_double, false);
+    const std::int64_t rank = std::min(options.rank, values.size(0));
+    svd.values = to_vector(values);
+    svd.left = left.narrow(1, 0, rank).contiguous();
+    svd.right = right.narrow(0, 0, rank).t().contiguous();
+  } else {
+    svd.values = to_vector(at::linalg_svdvals(in_double));
+  }
+  for (const double value : svd.values) svd.squares += value * value;
   svd.largest_at_most = svd.values.empty() ? 0 : svd.values.front();
   return svd;
 }
@@ -165,11 +170,12 @@ LeadingSvd sketched_svd(const at::Tensor& a, const LeadingSvdOptions& options) {
   const at::Tensor values = eigenvalues.flip(0).clamp_min(0).sqrt();
   svd.values = to_vector(values);
   svd.squares = squares.total;
+  add_bounds(svd, a, basis, other_start, options);
+  if (!options.with_vectors) return svd;
   const at::Tensor leading = values.narrow(0, 0, options.rank);
   svd.right = basis.mm(eigenvectors.flip(1).narrow(1, 0, options.rank));
   svd.left =
       product_in_double(a, svd.right) / leading.clamp_min(std::numeric_limits<double>::min());
-  add_bounds(svd, a, basis, other_start, options);
   return svd;
 }
 

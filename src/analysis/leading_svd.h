@@ -15,6 +15,7 @@ struct LeadingSvdOptions {
   std::uint64_t seed = 0;
   std::int64_t exact_side = 256;
   bool with_bounds = true;          ///< Else `error_bound` is the certain one, without its cost.
+  bool with_vectors = true;         ///< Else `left` and `right` are undefined.
   const RunOptions* run = nullptr;  ///< Whose cancel is asked between products.
 };
 

@@ -86,6 +86,18 @@ double most_entropy(const KnownSpectrum& known) {
   return entropy;
 }
 
+// The same spectrum with fewer values known.
+KnownSpectrum first_of(const KnownSpectrum& known, std::size_t seen) {
+  const auto count = static_cast<std::ptrdiff_t>(seen);
+  KnownSpectrum fewer;
+  fewer.low.assign(known.low.begin(), known.low.begin() + count);
+  fewer.high.assign(known.high.begin(), known.high.begin() + count);
+  fewer.squares = known.squares;
+  fewer.remaining = known.remaining + static_cast<std::int64_t>(known.low.size() - seen);
+  fewer.remaining_at_most = known.high[seen];
+  return fewer;
+}
+
 bool is_zero(const KnownSpectrum& known) {
   return known.high.empty() || known.high.front() <= 0 || known.squares <= 0;
 }
@@ -103,8 +115,14 @@ Interval stable_rank_of(const KnownSpectrum& known) {
 
 Interval effective_rank_of(const KnownSpectrum& known) {
   if (is_zero(known)) return {};
-  const double low = std::exp(least_entropy(known)), high = std::exp(most_entropy(known));
-  return {std::min(low, high), high};
+  double least = least_entropy(known), most = most_entropy(known);
+  // Later values are known less well than their sum of squares: each way to look is right.
+  for (std::size_t seen = 1; known.remaining > 0 && seen < known.low.size(); ++seen) {
+    const KnownSpectrum fewer = first_of(known, seen);
+    least = std::max(least, least_entropy(fewer));
+    most = std::min(most, most_entropy(fewer));
+  }
+  return {std::exp(std::min(least, most)), std::exp(most)};
 }
 
 }  // namespace suture

@@ -195,6 +195,7 @@ class SpectrumPass {
     const LeadingSvd of_base = leading_svd(base, options);
     spectrum.changed_in_principal_weights =
         changed_among(delta, leading_part(of_base), Extreme::kLargest, kMaskShare);
+    options.with_vectors = false;
     spectrum.spectral_drift =
         spectral_drift(leading_svd(base + delta, options), of_base, options_.rank);
   }

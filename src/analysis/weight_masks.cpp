@@ -103,11 +103,11 @@ std::int64_t count_non_finite(const at::Tensor& values) {
 }
 
 double zero_share(const at::Tensor& delta) {
-  at::Tensor changed = zero_count(delta);
+  at::Tensor zeros = zero_count(delta);
   for_each_part(delta, [&](std::int64_t first, std::int64_t size) {
-    changed += count(part_of(delta, first, size));
+    zeros += count(part_of(delta, first, size) == 0);
   });
-  return delta.numel() > 0 ? 1 - share_of(changed, delta) : 0;
+  return share_of(zeros, delta);
 }
 
 double relatively_unchanged_share(const at::Tensor& delta, const at::Tensor& base) {

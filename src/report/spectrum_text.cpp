@@ -99,7 +99,9 @@ std::string to_text(const SpectrumReport& report, const TextStyle&) {
   for (std::size_t p = 0; p < report.pairs.size(); ++p) text += describe_pair(report, p);
   if (!report.left_out.empty())
     text += std::to_string(report.left_out.size()) +
-            " tensors are no matrices and have no spectrum (--json lists them)\n";
+            (report.left_out.size() == 1 ? " tensor is no matrix and has"
+                                         : " tensors are no matrices and have") +
+            " no spectrum (--json lists them)\n";
   return text;
 }
 

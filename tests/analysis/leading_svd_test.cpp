@@ -45,7 +45,9 @@ void expect_true_values_within(const LeadingSvd& found, const at::Tensor& truth,
   }
   EXPECT_GE(found.largest_at_most, truth[0].item<double>() - rounding);
   const auto left = static_cast<std::int64_t>(found.values.size());
-  if (left < truth.size(0)) EXPECT_GE(found.error_bound, truth[left].item<double>() - rounding);
+  if (left < truth.size(0)) {
+    EXPECT_GE(found.error_bound, truth[left].item<double>() - rounding);
+  }
   EXPECT_LE(found.error_bound, found.certain_error_bound);
 }
 
@@ -85,10 +87,10 @@ TEST_P(SketchedSvd, HoldsEveryTrueValueInItsInterval) {
     const at::Tensor matrix = turned(with_values(700, 400, truth).to(type));
     const LeadingSvd found = leading_svd(matrix, sketched(12));
     EXPECT_FALSE(found.exact);
-    // What rounding the matrix to float32 moves.
-    const double rounding = type == at::kDouble ? 1e-12 : 1e-5;
+    // What rounding the matrix to float32 moves, or squares in float64.
+    const double rounding = (type == at::kDouble ? 3e-8 : 1e-5) * truth[0].item<double>();
     expect_true_values_within(found, truth, rounding);
-    EXPECT_NEAR(found.squares, truth.square().sum().item<double>(), rounding * 400);
+    EXPECT_NEAR(found.squares, truth.square().sum().item<double>(), 1e-6 * found.squares);
   }
 }
 
@@ -96,9 +98,8 @@ TEST_P(SketchedSvd, BoundsAreNotIdle) {
   const at::Tensor truth = values();
   const LeadingSvd found = leading_svd(turned(with_values(700, 400, truth)), sketched(12));
   const auto next = truth[static_cast<std::int64_t>(found.values.size())].item<double>();
-  // Within a quarter of the largest value that is not in the basis, or where that is nothing, of
-  // nothing.
-  EXPECT_LE(found.error_bound, std::max(1.25 * next, 1e-2 * found.values[0]));
+  // Of the size of the first value that no basis as large can hold, or small beside the largest.
+  EXPECT_LE(found.error_bound, std::max(2 * next, 1e-2 * found.values[0]));
   EXPECT_LE(found.largest_at_most, 1.12 * truth[0].item<double>());
 }
 
@@ -117,7 +118,7 @@ TEST_P(SketchedSvd, VectorsBelongToTheirValues) {
 INSTANTIATE_TEST_SUITE_P(Spectra, SketchedSvd,
                          testing::Values(std::pair("fast", false), std::pair("slow", false),
                                          std::pair("spike", true), std::pair("flat", true)),
-                         [](const auto& info) { return std::string(info.param.first); });
+                         [](const auto& kind) { return std::string(kind.param.first); });
 
 TEST(LeadingSvd, ConvergesWhereValuesFall) {
   const at::Tensor truth = at::pow(0.7, at::arange(0, 400, at::kDouble));
