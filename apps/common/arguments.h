@@ -47,6 +47,8 @@ struct Arguments {
   std::optional<std::uint16_t> port;
   bool stochastic = false;
   bool quiet = false, force = false, dry_run = false, ascii = false, sparse = false;
+  bool spectrum = false;
+  std::optional<std::int64_t> rank;  ///< Of spectra.
   bool decode = false, special = false, json_lines = false, chat = false;
   std::string prompt;                           ///< Answered as a sample.
   ColourChoice colour = ColourChoice::kAuto;
