@@ -50,7 +50,7 @@ struct Arguments {
   bool spectrum = false;
   std::optional<std::int64_t> rank;  ///< Of spectra.
   bool decode = false, special = false, json_lines = false, chat = false;
-  std::string prompt;                           ///< Answered as a sample.
+  std::string prompt;  ///< Answered as a sample.
   ColourChoice colour = ColourChoice::kAuto;
   std::vector<std::string> tasks;               ///< Task files to score on.
   AblationPlan plan;                            ///< Which arms an ablation has.

@@ -39,15 +39,17 @@ class Report : public test::ModelFamily {
 };
 
 TEST_F(Report, OfAnAnalysisHoldsItsJson) {
-  EXPECT_TRUE(ended_with(run({"analyze", "v.safetensors", "--json", "a.json", "--html", "a.html"}), 0));
+  EXPECT_TRUE(
+      ended_with(run({"analyze", "v.safetensors", "--json", "a.json", "--html", "a.html"}), 0));
   const json data = data_of(read_file(dir_ / "a.html"));
   const json result = json::parse(read_file(dir_ / "a.json"));
   EXPECT_EQ(data["results"][0]["result"], result);
-  EXPECT_EQ(data["command"], json({"suture", "analyze", "v.safetensors", "--json", "a.json", "--html",
-                                   "a.html"}));
+  EXPECT_EQ(data["command"],
+            json({"suture", "analyze", "v.safetensors", "--json", "a.json", "--html", "a.html"}));
   EXPECT_EQ(data["inputs"][0]["name"], "v.safetensors");
   EXPECT_EQ(data["inputs"][0]["digest"].get<std::string>().size(), 32u);
-  EXPECT_EQ(data["inputs"][0]["files"][0]["bytes"], std::filesystem::file_size(dir_ / "v.safetensors"));
+  EXPECT_EQ(data["inputs"][0]["files"][0]["bytes"],
+            std::filesystem::file_size(dir_ / "v.safetensors"));
   // From the file the same page but for where it came from.
   EXPECT_TRUE(ended_with(run({"report", "a.json", "--html", "b.html"}), 0));
   EXPECT_EQ(data_of(read_file(dir_ / "b.html"))["results"][0]["result"], result);
@@ -67,10 +69,12 @@ TEST_F(Report, TellsWhatRoundingLeavesInATarget) {
   EXPECT_TRUE(ended_with(
       run({"analyze", "v.safetensors", "--target", "target", "--html", "a.html", "-q"}), 0));
   const json vector = data_of(read_file(dir_ / "a.html"))["results"][0]["result"]["vectors"][0];
-  const json injected = json::parse(run({"inject", "target", "v.safetensors", "-o", "out", "--json", "-"}).out);
+  const json injected =
+      json::parse(run({"inject", "target", "v.safetensors", "-o", "out", "--json", "-"}).out);
   EXPECT_EQ(vector["total"]["realised"], injected["realised"]["total"]);
   for (const json& layer : injected["realised"]["layers"])
-    EXPECT_EQ(vector["layers"][layer["layer"].get<std::size_t>()]["realised"]["cosine"], layer["cosine"]);
+    EXPECT_EQ(vector["layers"][layer["layer"].get<std::size_t>()]["realised"]["cosine"],
+              layer["cosine"]);
 }
 
 TEST_F(Report, RefusesWhatItCannotShowOrWrite) {
@@ -85,8 +89,10 @@ TEST_F(Report, RefusesWhatItCannotShowOrWrite) {
   write_file(dir_ / "mine.txt", "mine");
   expect_refused({"report", "a.json", "--html", "mine.txt"}, "mine.txt");
   expect_refused({"analyze", "v.safetensors", "--json", "x.json", "--html", "x.json"}, "x.json");
-  expect_refused({"analyze", "v.safetensors", "--html", "tuned/model.safetensors"}, "model.safetensors");
-  expect_refused({"analyze", "v.safetensors", "--target", "v.safetensors", "--html", "p.html"}, "vector");
+  expect_refused({"analyze", "v.safetensors", "--html", "tuned/model.safetensors"},
+                 "model.safetensors");
+  expect_refused({"analyze", "v.safetensors", "--target", "v.safetensors", "--html", "p.html"},
+                 "vector");
   EXPECT_EQ(read_file(dir_ / "mine.txt"), "mine");
   EXPECT_FALSE(std::filesystem::exists(dir_ / "p.html"));
 }

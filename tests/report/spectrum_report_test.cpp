@@ -10,6 +10,12 @@
 namespace suture::report {
 namespace {
 
+AnalysisExtras with_spectra(const SpectrumReport& spectra) {
+  AnalysisExtras extras;
+  extras.spectra = &spectra;
+  return extras;
+}
+
 using format::Json;
 
 // Of the sample's vectors: one tensor with everything, one that one vector was refused on.
@@ -59,7 +65,7 @@ SpectrumReport sample_spectra() {
 
 TEST(SpectrumJson, StandsBesideWhatAnalysisTellsOfATensor) {
   const SpectrumReport spectra = sample_spectra();
-  const Json json = Json::parse(to_json(test::sample_analysis(), &spectra));
+  const Json json = Json::parse(to_json(test::sample_analysis(), with_spectra(spectra)));
   const Json& full = json["vectors"][0]["tensors"][0]["spectrum"];
   EXPECT_EQ(json["vectors"][0]["tensors"][0]["norm"], 2);
   EXPECT_EQ(full["rank"], 2);
@@ -88,7 +94,7 @@ TEST(SpectrumJson, StandsBesideWhatAnalysisTellsOfATensor) {
 
 TEST(SpectrumJson, LeavesOutWhatIsNotKnown) {
   const SpectrumReport spectra = sample_spectra();
-  const Json json = Json::parse(to_json(test::sample_analysis(), &spectra));
+  const Json json = Json::parse(to_json(test::sample_analysis(), with_spectra(spectra)));
   const Json& second = json["vectors"][1]["tensors"];
   for (const char* key : {"unchanged_relative", "realisable", "changed_in_small_weights",
                           "changed_in_principal_weights", "spectral_drift"})
@@ -102,7 +108,7 @@ TEST(SpectrumJson, LeavesOutWhatIsNotKnown) {
 
 TEST(SpectrumJson, OfAPairTellsAnglesSignsAndMasks) {
   const SpectrumReport spectra = sample_spectra();
-  const Json json = Json::parse(to_json(test::sample_analysis(), &spectra));
+  const Json json = Json::parse(to_json(test::sample_analysis(), with_spectra(spectra)));
   const Json& pair = json["pairs"][0]["tensors"][0]["spectrum"];
   EXPECT_EQ(json["pairs"][0]["tensors"][0]["cosine"], -0.75);
   EXPECT_EQ(pair["k"], 2);
