@@ -39,9 +39,10 @@ struct Interval {
 /// Krylov sketch (Halko, Martinsson, Tropp, arXiv 0909.4061; Musco and Musco, arXiv 1504.05477): V
 /// is an orthonormal basis of the space that G, (D'D) G, ..., (D'D)^5 G span, with a Gaussian G of
 /// rank + 10 columns, and the computed values are those of D V. Products for V are in the vector's
-/// own precision, D V and what follows in float64, so that each computed value is no larger than
-/// the true one, and by Weyl's inequality s_i <= sqrt(computed_i^2 + error_bound^2), where
-/// error_bound is no less than the largest singular value of D - D V V'.
+/// own precision, D V and what follows in float64. So each computed value is no larger than the
+/// true one (but for rounding of about 1e-8 of the largest), and by Weyl's inequality
+/// s_i <= sqrt(computed_i^2 + error_bound^2), where error_bound is no less than the largest
+/// singular value of D - D V V'.
 ///
 /// The largest singular value of what is left is at most its Frobenius norm
 /// (`certain_error_bound`). For a matrix like noise that says little, so it is also estimated from
@@ -77,7 +78,8 @@ struct TensorSpectrum {
   /// The same in the 30 % with the largest |W_k|, W_k the part of W on its first `rank` singular
   /// directions as computed.
   std::optional<double> changed_in_principal_weights;
-  /// |s(W + D) - s(W)| / |s(W)| over the first `rank` values as computed, by the same sketch.
+  /// |s(W + D) - s(W)| / |s(W)| over the first `rank` values as computed, by the same sketch, of
+  /// four blocks.
   std::optional<double> spectral_drift;
 };
 

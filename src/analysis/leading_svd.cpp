@@ -15,8 +15,10 @@ namespace {
 
 constexpr std::int64_t kOversampling = 10;
 constexpr std::int64_t kKrylovBlocks = 6;
+constexpr std::int64_t kFewerKrylovBlocks = 4;  // where no bound hangs on them
 constexpr std::int64_t kResidualColumns = 16;
 constexpr double kFailureProbability = 1e-9;  // of one bound
+constexpr double kRounding = 1.0001;          // of products in float32
 constexpr double kTightEnough = 1e-2;         // of s_1: then the certain bound will do
 
 // What the products go through: as many rows at once as give a megaelement of float64.
@@ -72,9 +74,9 @@ at::Tensor orthonormal_beside(const at::Tensor& basis, at::Tensor block) {
 
 // Columns that span `start`, (a'a) start, ... in the complement of `beside` (or everywhere).
 at::Tensor krylov_basis(const at::Tensor& a, const at::Tensor& start, const at::Tensor& beside,
-                        const RunOptions* run) {
+                        std::int64_t blocks, const RunOptions* run) {
   at::Tensor block = start, basis = beside;
-  for (std::int64_t step = 0; step < kKrylovBlocks; ++step) {
+  for (std::int64_t step = 0; step < blocks; ++step) {
     if (run != nullptr) stream::check_cancelled(*run);
     if (step > 0) block = gram_times(a, block);
     block = orthonormal_beside(basis, block);
@@ -131,10 +133,14 @@ double factor_of_estimate(std::int64_t dimension, std::int64_t columns) {
 // The largest singular value of what `basis` leaves of `a`, as a second sketch sees it, enlarged.
 double likely_bound(const at::Tensor& a, const at::Tensor& basis, const at::Tensor& start,
                     const RunOptions* run) {
-  const at::Tensor found = krylov_basis(a, start, basis.to(a.scalar_type()), run);
-  const at::Tensor clean = orthonormal_beside(basis, found.to(at::kDouble));
-  const at::Tensor largest = at::linalg_eigvalsh(squares_of(a, clean).gram).max();
-  return std::sqrt(std::max(0.0, largest.item<double>())) *
+  const at::Tensor found = krylov_basis(a, start, basis.to(a.scalar_type()), kKrylovBlocks, run);
+  const at::Tensor product =
+      a.mm(orthonormal_beside(basis, found.to(at::kDouble)).to(a.scalar_type()));
+  const at::Tensor size = product.abs().max().clamp_min(std::numeric_limits<float>::min());
+  const at::Tensor scaled = product / size;
+  const at::Tensor gram = scaled.t().mm(scaled).to(at::kDouble);
+  const double largest = at::linalg_eigvalsh(gram).max().item<double>();
+  return kRounding * size.item<double>() * std::sqrt(std::max(0.0, largest)) *
          factor_of_estimate(a.size(1) - basis.size(1), start.size(1));
 }
 
@@ -161,7 +167,8 @@ LeadingSvd sketched_svd(const at::Tensor& a, const LeadingSvdOptions& options) {
         .to(a.options());
   };
   const at::Tensor start = draw(columns_of_sketch(options)), other_start = draw(kResidualColumns);
-  const at::Tensor sketch = krylov_basis(a, start, {}, options.run);
+  const at::Tensor sketch = krylov_basis(
+      a, start, {}, options.with_bounds ? kKrylovBlocks : kFewerKrylovBlocks, options.run);
   const at::Tensor basis = std::get<0>(at::linalg_qr(sketch.to(at::kDouble)));
 
   LeadingSvd svd;

@@ -14,7 +14,9 @@ struct LeadingSvdOptions {
   std::int64_t rank = 32;
   std::uint64_t seed = 0;
   std::int64_t exact_side = 256;
-  bool with_bounds = true;          ///< Else `error_bound` is the certain one, without its cost.
+  /// Else `error_bound` is the certain one, `largest_at_most` follows from it, and the sketch is
+  /// smaller.
+  bool with_bounds = true;
   bool with_vectors = true;         ///< Else `left` and `right` are undefined.
   const RunOptions* run = nullptr;  ///< Whose cancel is asked between products.
 };

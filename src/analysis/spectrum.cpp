@@ -77,6 +77,7 @@ class SpectrumPass {
     svd_options_.seed = options.seed;
     svd_options_.exact_side = options.exact_side;
     svd_options_.run = &options.run;
+    svd_options_.with_vectors = vectors.size() > 1;  // pairs compare them
     report_.rank = options.rank;
     report_.seed = options.seed;
     for (std::size_t j = 0; j < vectors.size(); ++j) {
@@ -192,6 +193,7 @@ class SpectrumPass {
     spectrum.changed_in_small_weights = changed_among(delta, base, Extreme::kSmallest, kMaskShare);
     LeadingSvdOptions options = svd_options_;
     options.with_bounds = false;
+    options.with_vectors = true;
     const LeadingSvd of_base = leading_svd(base, options);
     spectrum.changed_in_principal_weights =
         changed_among(delta, leading_part(of_base), Extreme::kLargest, kMaskShare);

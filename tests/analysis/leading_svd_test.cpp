@@ -143,6 +143,10 @@ TEST(LeadingSvd, TinyAndHugeNumbersAreNumbers) {
     const LeadingSvd found = leading_svd((matrix * scale).to(at::kFloat), sketched(12));
     EXPECT_NEAR(found.values[0] / scale, 1, 1e-5);
     EXPECT_NEAR(found.values[11] / scale, std::pow(0.9, 11), 1e-5);
+    const LeadingSvd noise =
+        leading_svd((normal({700, 400}, 1) * scale).to(at::kFloat), sketched(12));
+    EXPECT_GT(noise.error_bound, 0.5 * noise.values[0]);
+    EXPECT_LT(noise.error_bound, 1.5 * noise.values[0]);
   }
 }
 

@@ -117,7 +117,7 @@ TEST(Spectrum, IntervalsHoldTheTruthOfWhatIsSketched) {
     expect_interval(found.stable_rank, squares / truth[0].square().item<double>(), 1e-6);
     expect_interval(found.effective_rank, std::exp(-(shares * shares.log()).sum().item<double>()),
                     1e-6);
-    EXPECT_LE(found.effective_rank.high, 3 * found.effective_rank.low);
+    EXPECT_LE(found.effective_rank.high, 5 * found.effective_rank.low);
     for (std::size_t k = 0; k < 8; ++k) {
       const double value = truth[static_cast<std::int64_t>(k)].item<double>();
       EXPECT_LE(found.singular_values[k], value * (1 + 1e-12));
