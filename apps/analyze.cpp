@@ -128,8 +128,8 @@ const CommandSpec& analyze_spec() {
       "by matrix.",
       {"suture analyze reasoning.safetensors",
        "suture analyze reasoning.safetensors coding.safetensors --html page.html"},
-      {"only", "except", "base", "spectrum", "rank", "device", "threads", "memory", "seed", "json",
-       "csv", "quiet", "ascii"},
+      {"only", "except", "base", "target", "vocab", "allow", "spectrum", "rank", "device",
+       "threads", "memory", "seed", "json", "csv", "html", "quiet", "ascii", "color"},
       1};
   return spec;
 }
