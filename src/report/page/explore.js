@@ -22,9 +22,12 @@ function makeExplore(host) {
   panel.setNote(name(explore.target), ' with exactly this injection, in place.', explore.task
     ? ` Score: ${visible(explore.task.name)}, ${visible(explore.task.metric)}, ${plural(explore.task.records, 'record')}.` : ' No task was given, so there is no score.');
   const send = settled(() => requestEdit(live), EXPLORE_WAIT);
+  let sent = JSON.stringify([scalesNow(live), store.view.xo]);
   whenChanged(['xs', 'xo'], () => {
     showControls(live);
-    send();
+    const state = JSON.stringify([scalesNow(live), store.view.xo]);
+    if (state !== sent) send();
+    sent = state;
   });
   showControls(live);
   requestEdit(live);
