@@ -3,9 +3,12 @@
 #include <vector>
 
 #include "suture/analysis.h"
+#include "suture/attention_heads.h"
 #include "suture/error.h"
+#include "suture/surgery.h"
 
 #include "common/command.h"
+#include "common/page_output.h"
 #include "common/talk.h"
 #include "common/terminal.h"
 #include "report/csv_report.h"
@@ -44,11 +47,59 @@ std::vector<AnalyzedVector> open_vectors(const Arguments& arguments) {
   return vectors;
 }
 
-int run(const Arguments& arguments) {
-  const Analysis analysis = analyze(open_vectors(arguments), with_terminal(arguments));
-  if (!arguments.json.empty()) write_result(arguments.json, ".json", report::to_json(analysis));
+// What rounding would leave of each vector in the target.
+std::vector<RealisedChanges> foresee_changes(const Arguments& arguments,
+                                             const std::vector<AnalyzedVector>& vectors,
+                                             const RunOptions& options) {
+  const Checkpoint target = Checkpoint::open(arguments.target);
+  say_warnings(arguments, {target});
+  std::vector<RealisedChanges> changes;
+  for (const AnalyzedVector& one : vectors) {
+    const Compatibility fit = check(target, one.vector, arguments.check);
+    require_fit(fit);
+    say_findings(arguments, fit);
+    changes.push_back(foresee_change(target, one.vector, arguments.check.vocabulary, options));
+  }
+  return changes;
+}
+
+void write_analysis_page(const Arguments& arguments, const std::vector<AnalyzedVector>& vectors,
+                         const std::string& json, const RunOptions& options) {
+  report::Page page;
+  for (const AnalyzedVector& one : vectors) {
+    page.title += (page.title.empty() ? "" : ", ") + one.name;
+    page.inputs.push_back(page_input(one.name, one.vector, options));
+  }
+  if (!arguments.base.empty())
+    page.inputs.push_back(page_input("base", arguments.base, Checkpoint::open(arguments.base)));
+  if (!arguments.target.empty())
+    page.inputs.push_back(
+        page_input("target", arguments.target, Checkpoint::open(arguments.target)));
+  page.results.push_back({"suture analyze", report::parse_result(json, "this analysis")});
+  write_page(arguments, std::move(page));
+}
+
+// Passes over the vectors that the text report has no use for are left out.
+void write_files(const Arguments& arguments, const std::vector<AnalyzedVector>& vectors,
+                 const Analysis& analysis, const RunOptions& options) {
   if (!arguments.csv.empty()) write_result(arguments.csv, ".csv", report::to_csv(analysis));
-  const bool data_on_stdout = arguments.json == "-" || arguments.csv == "-";
+  if (arguments.json.empty() && arguments.html.empty()) return;
+  report::AnalysisExtras extras;
+  extras.heads = measure_heads(vectors, options);
+  extras.target = arguments.target;
+  if (!arguments.target.empty()) extras.realised = foresee_changes(arguments, vectors, options);
+  const std::string json = report::to_json(analysis, extras);
+  if (!arguments.json.empty()) write_result(arguments.json, ".json", json);
+  if (!arguments.html.empty()) write_analysis_page(arguments, vectors, json, options);
+}
+
+int run(const Arguments& arguments) {
+  const RunOptions options = with_terminal(arguments);
+  const std::vector<AnalyzedVector> vectors = open_vectors(arguments);
+  const Analysis analysis = analyze(vectors, options);
+  write_files(arguments, vectors, analysis, options);
+  const bool data_on_stdout =
+      arguments.json == "-" || arguments.csv == "-" || arguments.html == "-";
   if (!data_on_stdout) write_stdout(report::to_text(analysis, text_style(arguments)));
   return kDone;
 }
@@ -66,9 +117,9 @@ const Command& analyze_command() {
        "level. One\n"
        "streaming pass.",
        {"suture analyze reasoning.safetensors",
-        "suture analyze reasoning.safetensors coding.safetensors --json -"},
-       {"only", "except", "base", "device", "threads", "memory", "seed", "json", "csv", "quiet",
-        "ascii"},
+        "suture analyze reasoning.safetensors coding.safetensors --html page.html"},
+       {"only", "except", "base", "target", "vocab", "allow", "device", "threads", "memory", "seed",
+        "json", "csv", "html", "quiet", "ascii"},
        1},
       run};
   return command;

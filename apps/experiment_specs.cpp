@@ -7,7 +7,8 @@ namespace {
 std::vector<std::string> with_common_options(std::vector<std::string> options) {
   const auto add = [&](auto... names) { (options.emplace_back(names), ...); };
   add("task", "output", "only", "except", "no-controls", "random-seeds", "permutations", "seed");
-  add("eval-cmd", "limit", "json", "csv", "dtype", "device", "batch", "max-new-tokens", "add-bos");
+  add("eval-cmd", "limit", "json", "csv", "html", "dtype", "device", "batch", "max-new-tokens",
+      "add-bos");
   add("apply-chat-template", "system-instruction", "ignore-unknown-settings", "allow", "vocab");
   add("threads", "memory", "dry-run", "force", "ascii", "quiet");
   return options;

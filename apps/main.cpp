@@ -10,7 +10,9 @@ int main(int argc, char** argv) {
   install_signal_handlers();
   const Command eval{eval_spec(), run_model_program}, serve{serve_spec(), run_model_program};
   const Command sweep{sweep_spec(), run_model_program}, ablate{ablate_spec(), run_model_program};
-  return run_program({&check_command(), &extract_command(), &inject_command(), &analyze_command(),
-                      &eval, &sweep, &ablate, &serve, &tokenize_command()},
-                     argc, argv);
+  const Command explore{explore_spec(), run_model_program};
+  return run_program(
+      {&check_command(), &extract_command(), &inject_command(), &analyze_command(), &eval, &sweep,
+       &ablate, &report_command(), &explore, &serve, &tokenize_command()},
+      argc, argv);
 }

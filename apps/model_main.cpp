@@ -9,6 +9,7 @@ int main(int argc, char** argv) {
   reserve_standard_streams();
   install_signal_handlers();
   suture::model::keep_freed_memory();
-  return run_program({&eval_command(), &serve_command(), &sweep_command(), &ablate_command()}, argc,
-                     argv);
+  return run_program(
+      {&eval_command(), &serve_command(), &sweep_command(), &ablate_command(), &explore_command()},
+      argc, argv);
 }

@@ -67,12 +67,14 @@ int run(const Arguments& arguments) {
   const serve::ServedModel served = describe(arguments, model);
   const ModelRun model_run{arguments.batch_size, {}, options.run.cancel};
   serve::CompletionsEndpoint endpoint(model, served, model_run);
-  const serve::HttpServer server(arguments.port, [&](const serve::HttpRequest& request) {
-    const auto begin = std::chrono::steady_clock::now();
-    serve::HttpResponse response = endpoint(request);
-    if (!arguments.quiet) say_request(request, response, std::chrono::steady_clock::now() - begin);
-    return response;
-  });
+  const serve::HttpServer server(
+      arguments.port.value_or(8000), [&](const serve::HttpRequest& request) {
+        const auto begin = std::chrono::steady_clock::now();
+        serve::HttpResponse response = endpoint(request);
+        if (!arguments.quiet)
+          say_request(request, response, std::chrono::steady_clock::now() - begin);
+        return response;
+      });
   if (!arguments.quiet) say(how_to_use(server.address(), served.name));
   write_stdout(server.address() + "\n");
   serve::HttpServer::wait_for(*options.run.cancel);

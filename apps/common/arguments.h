@@ -35,15 +35,16 @@ struct Arguments {
   double scale = 1;
   std::optional<Dtype> dtype;
   std::optional<std::uint64_t> max_shard_bytes;
-  std::string base, json, csv;
+  std::string base, target, json, csv, html;
   std::vector<std::string> explain;  ///< Tensors to explain: names or globs.
   std::optional<std::uint64_t> seed;
   std::string device = "cpu";  ///< `cpu`, `cuda` or `cuda:N`, which has been seen to be there.
   std::size_t batch_size = 0;  ///< Sequences at once; 0: as many as are quick.
-  std::uint16_t port = 8000;
+  std::optional<std::uint16_t> port;
   bool stochastic = false;
   bool quiet = false, force = false, dry_run = false, ascii = false, sparse = false;
   bool decode = false, special = false, json_lines = false, chat = false;
+  std::string prompt;                           ///< Answered as a sample.
   std::vector<std::string> tasks;               ///< Task files to score on.
   AblationPlan plan;                            ///< Which arms an ablation has.
   std::vector<double> scales;                   ///< Of a sweep.

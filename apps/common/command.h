@@ -17,6 +17,7 @@ const Command& check_command();
 const Command& extract_command();
 const Command& inject_command();
 const Command& analyze_command();
+const Command& report_command();
 const Command& tokenize_command();
 
 /// Of commands that run a model `suture` knows what the user may say; the model program does it.
@@ -24,9 +25,11 @@ const CommandSpec& eval_spec();
 const CommandSpec& serve_spec();
 const CommandSpec& sweep_spec();
 const CommandSpec& ablate_spec();
+const CommandSpec& explore_spec();
 const Command& eval_command();
 const Command& serve_command();
 const Command& sweep_command();
 const Command& ablate_command();
+const Command& explore_command();
 
 }  // namespace suture::apps

@@ -6,19 +6,24 @@
 #include <system_error>
 #include <utility>
 
+#include "suture/analysis.h"
+#include "suture/attention_heads.h"
 #include "suture/error.h"
 #include "suture/language_model.h"
+#include "suture/surgery.h"
 
 #include "common/command.h"
 #include "common/evaluation_setup.h"
 #include "common/model_options.h"
 #include "common/outside_evaluator.h"
+#include "common/page_output.h"
 #include "common/talk.h"
 #include "common/terminal.h"
 #include "format/digest.h"
 #include "format/file.h"
 #include "format/staged_output.h"
 #include "report/ablation_report.h"
+#include "report/json_report.h"
 #include "surgery/vector_digest.h"
 #include "surgery/vector_metadata.h"
 
@@ -212,6 +217,17 @@ std::string describe_arms(const Experiment& experiment) {
   return report::align(rows);
 }
 
+// What the page shows beside the effects: the vector's sizes, and what rounding leaves of it.
+std::string analysis_of(const Experiment& experiment) {
+  const std::vector<AnalyzedVector> vectors{{experiment.vector.formula(), experiment.vector, {}}};
+  report::AnalysisExtras extras;
+  extras.heads = measure_heads(vectors, experiment.terminal);
+  extras.target = experiment.arguments.positional.front();
+  extras.realised = {foresee_change(experiment.target, experiment.vector,
+                                    experiment.arguments.check.vocabulary, experiment.terminal)};
+  return report::to_json(analyze(vectors, experiment.terminal), extras);
+}
+
 void write_files(const Arguments& arguments, const std::string& json, const std::string& csv) {
   if (!arguments.output.empty()) {
     const fs::path folder = arguments.output;
@@ -223,9 +239,25 @@ void write_files(const Arguments& arguments, const std::string& json, const std:
   if (!arguments.csv.empty()) write_result(arguments.csv, ".csv", csv);
 }
 
+void write_experiment_page(const Experiment& experiment, const std::string& json) {
+  const Arguments& arguments = experiment.arguments;
+  report::Page page;
+  page.title = arguments.command_line.front() + " " + arguments.positional.front();
+  const RunOptions& options = experiment.terminal;
+  page.inputs = {page_input("target", arguments.positional.front(), experiment.target),
+                 page_input(experiment.vector.formula(), experiment.vector, options)};
+  const report::PageResult analysis{
+      "suture analyze", report::parse_result(analysis_of(experiment), "this vector's analysis")};
+  page.results = {
+      analysis,
+      {"suture " + arguments.command_line.front(), report::parse_result(json, "this ablation")}};
+  write_page(arguments, std::move(page));
+}
+
 void write_results(const Experiment& experiment, const Ablation& ablation) {
   const Arguments& arguments = experiment.arguments;
-  const bool data_on_stdout = arguments.json == "-" || arguments.csv == "-";
+  const bool data_on_stdout =
+      arguments.json == "-" || arguments.csv == "-" || arguments.html == "-";
   std::exception_ptr failure;
   if (!data_on_stdout && !arguments.quiet) {
     try {
@@ -235,7 +267,9 @@ void write_results(const Experiment& experiment, const Ablation& ablation) {
     }
   }
   // What cannot be shown is written, and what cannot be written was shown.
-  write_files(arguments, report::to_json(experiment.protocol, ablation), report::to_csv(ablation));
+  const std::string json = report::to_json(experiment.protocol, ablation);
+  write_files(arguments, json, report::to_csv(ablation));
+  if (!arguments.html.empty()) write_experiment_page(experiment, json);
   if (failure) std::rethrow_exception(failure);
 }
 

@@ -11,6 +11,7 @@
 
 #include "suture/error.h"
 
+#include "common/shell_text.h"
 #include "common/terminal.h"
 #include "format/file.h"
 #include "format/json.h"
@@ -23,13 +24,6 @@ using format::Json;
 constexpr std::size_t kMaxOutputBytes = 256u << 20;
 constexpr const char* kExpected =
     "a number, or {\"NAME\": number or [a number for each record], ...}";
-
-// In single quotes, where a shell takes everything as it is.
-std::string shell_quoted(const std::string& text) {
-  std::string quoted = "'";
-  for (const char c : text) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return quoted + "'";
-}
 
 std::string with_folder(std::string command, const std::string& folder) {
   const std::string place = "{model}", value = shell_quoted(folder);

@@ -134,17 +134,22 @@ report::TextStyle text_style(const Arguments& arguments) {
 }
 
 void refuse_unwritable_reports(const Arguments& arguments) {
-  if (arguments.json.empty() && arguments.csv.empty()) return;
+  if (arguments.json.empty() && arguments.csv.empty() && arguments.html.empty()) return;
   refuse_one_place("--json", arguments.json, "--csv", arguments.csv);
+  refuse_one_place("--json", arguments.json, "--html", arguments.html);
+  refuse_one_place("--csv", arguments.csv, "--html", arguments.html);
   refuse_one_place("--json", arguments.json, "--output", arguments.output);
+  refuse_one_place("--html", arguments.html, "--output", arguments.output);
   std::vector<std::string> inputs = arguments.tasks;
   inputs.push_back(arguments.base);
+  inputs.push_back(arguments.target);
   for (const std::string& text : arguments.positional) {
     const VectorArgument vector = parse_vector_argument(text);
     inputs.insert(inputs.end(), {text, vector.minuend, vector.subtrahend});
   }
   refuse_unwritable(arguments.json, ".json", inputs);
   refuse_unwritable(arguments.csv, ".csv", inputs);
+  refuse_unwritable(arguments.html, ".html", inputs);
 }
 
 RunOptions with_terminal(const Arguments& arguments) {

@@ -18,8 +18,8 @@ void say(const std::string& text);
 void write_result(const std::string& destination, const std::string& extension,
                   const std::string& text);
 
-/// Throws UsageError when --json or --csv names a place where write_result would fail, or one of
-/// the inputs: to be told before the work.
+/// Throws UsageError when --json, --csv or --html names a place where write_result would fail, or
+/// one of the inputs: to be told before the work.
 void refuse_unwritable_reports(const Arguments& arguments);
 
 /// What stdout can show: UTF-8 by locale, the width of the terminal or 80.

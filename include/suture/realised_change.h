@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace suture {
@@ -33,6 +35,7 @@ struct RealisedChanges {
   RealisedChange total;
   std::vector<RealisedChange> layers;  ///< By layer index.
   RealisedChange outside_layers;       ///< Embedding, final norm, head, ...
+  std::vector<std::pair<std::string, RealisedChange>> tensors;  ///< That are reached, by name.
 };
 
 }  // namespace suture

@@ -97,4 +97,11 @@ struct InjectReport {
 InjectReport inject(const Checkpoint& target, const TaskVector& vector, const std::string& path,
                     const InjectOptions& options = {});
 
+/// What rounding would leave of the vector in `target`, tensor by tensor, as `inject` reports it
+/// after a run: the same pass, but nothing is written. Models and vector are taken to be
+/// compatible: see `check`. Throws CompatibilityError, IoError, UsageError, Interrupted.
+RealisedChanges foresee_change(const Checkpoint& target, const TaskVector& vector,
+                               VocabularyPolicy vocabulary = VocabularyPolicy::kSame,
+                               const RunOptions& options = {});
+
 }  // namespace suture

@@ -159,6 +159,7 @@ Analysis analyze(const std::vector<AnalyzedVector>& vectors, const RunOptions& o
     return roll_up(tensors, part_of, analysis.pairs);
   };
   analysis.tensors = by([](const TensorMeasures& tensor) { return tensor.name; });
+  for (std::size_t i = 0; i < tensors.size(); ++i) analysis.tensors[i].shape = tensors[i].shape;
   analysis.modules = by([](const TensorMeasures& tensor) { return site_of(tensor.name).module; });
   analysis.blocks = by([](const TensorMeasures& tensor) {
     return std::string(name_of(site_of(tensor.name).block));

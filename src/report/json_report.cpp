@@ -148,54 +148,6 @@ void add_plan(Json& root, const std::optional<Plan>& plan,
 
 Json with_schema(const char* schema) { return Json{{"schema", schema}}; }
 
-Json describe(const VectorStatistics& statistics) {
-  Json json;
-  json["elements"] = statistics.elements;
-  json["norm"] = statistics.norm;
-  json["rms"] = statistics.rms;
-  json["max"] = statistics.max;
-  json["changed"] = statistics.changed_share();
-  json["changed_elements"] = statistics.changed;
-  if (statistics.non_finite > 0) json["non_finite"] = statistics.non_finite;
-  if (statistics.base_norm) json["base_norm"] = *statistics.base_norm;
-  if (statistics.relative_norm) json["relative_norm"] = *statistics.relative_norm;
-  json["histogram"] = {{"first_exponent", statistics.histogram.first_exponent},
-                       {"counts", statistics.histogram.counts}};
-  return json;
-}
-
-Json describe(const PairStatistics& pair) {
-  return {{"cosine", pair.cosine},
-          {"both_changed", pair.both_changed},
-          {"sign_agreement", pair.sign_agreement},
-          {"sign_agreement_by_chance", pair.sign_agreement_by_chance}};
-}
-
-// A layer is a number, but for what stands outside the layers.
-Json row_label(const char* key, const std::string& name) {
-  const bool is_number = name.find_first_not_of("0123456789") == std::string::npos;
-  if (std::string(key) == "layer" && is_number) return {{key, std::stoi(name)}};
-  return {{key, name}};
-}
-
-// The rows of every level, with `describe_part` choosing what of a row is shown.
-template <typename DescribePart>
-void add_levels(Json& json, const Analysis& analysis, DescribePart describe_part) {
-  const auto add = [&](const char* level, const char* key, const std::vector<AnalysisRow>& rows) {
-    json[level] = Json::array();
-    for (const AnalysisRow& row : rows) {
-      Json entry = row_label(key, row.name);
-      entry.update(describe_part(row));
-      json[level].push_back(std::move(entry));
-    }
-  };
-  json["total"] = describe_part(analysis.total);
-  add("layers", "layer", analysis.layers);
-  add("blocks", "block", analysis.blocks);
-  add("modules", "module", analysis.modules);
-  add("tensors", "name", analysis.tensors);
-}
-
 // What only a real run can tell: null after a dry one.
 void add_measured(Json& root, const ExtractReport& report) {
   const auto add = [&](const char* key, auto value) {
@@ -244,24 +196,6 @@ std::string to_json(const InjectReport& report, const std::vector<PlannedTensor>
   root["left_out"] = report.left_out;
   root["compatibility"] = describe(report.compatibility);
   add_plan(root, report.plan, explained);
-  return text_of(root);
-}
-
-std::string to_json(const Analysis& analysis) {
-  Json root = with_schema("suture.analyze/1");
-  root["vectors"] = Json::array();
-  for (std::size_t v = 0; v < analysis.vectors.size(); ++v) {
-    Json json{{"name", analysis.vectors[v]}};
-    add_levels(json, analysis, [v](const AnalysisRow& row) { return describe(row.vectors[v]); });
-    root["vectors"].push_back(std::move(json));
-  }
-  root["pairs"] = Json::array();
-  for (std::size_t p = 0; p < analysis.pairs.size(); ++p) {
-    Json json{{"first", analysis.vectors[analysis.pairs[p].first]},
-              {"second", analysis.vectors[analysis.pairs[p].second]}};
-    add_levels(json, analysis, [p](const AnalysisRow& row) { return describe(row.pairs[p]); });
-    root["pairs"].push_back(std::move(json));
-  }
   return text_of(root);
 }
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "suture/analysis.h"
+#include "suture/attention_heads.h"
 #include "suture/compatibility.h"
 #include "suture/surgery.h"
 
@@ -12,7 +13,14 @@ namespace suture::report {
 /// Results as JSON text with a stable schema (`schema` names it and its version), ending in a
 /// newline. docs/command-line.md lists the fields.
 std::string to_json(const Compatibility& compatibility);
-std::string to_json(const Analysis& analysis);
+
+/// What an analysis may tell besides.
+struct AnalysisExtras {
+  std::vector<HeadMeasures> heads;
+  std::string target;                     ///< The model that `realised` is for; empty for none.
+  std::vector<RealisedChanges> realised;  ///< By vector; empty for no target.
+};
+std::string to_json(const Analysis& analysis, const AnalysisExtras& extras = {});
 
 /// After a dry run with its plan, and of the plan's tensors only those `explained`, if given.
 std::string to_json(const ExtractReport& report,

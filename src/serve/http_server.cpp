@@ -40,6 +40,7 @@ const char* phrase_of(int status) {
       {404, "Not Found"},
       {405, "Method Not Allowed"},
       {408, "Request Timeout"},
+      {409, "Conflict"},
       {413, "Content Too Large"},
       {431, "Request Header Fields Too Large"},
       {500, "Internal Server Error"},

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -74,6 +75,7 @@ RealisedChanges roll_up(const std::vector<OutputTensor>& outputs,
   });
   Part total, outside;
   std::vector<Part> layers;
+  std::vector<std::pair<std::string, RealisedChange>> tensors;
   for (const std::size_t i : order) {
     const std::uint64_t elements = elements_reached(outputs[i]);
     if (elements == 0) continue;
@@ -82,10 +84,14 @@ RealisedChanges roll_up(const std::vector<OutputTensor>& outputs,
       layers.resize(static_cast<std::size_t>(*site.layer) + 1);
     (site.layer ? layers[static_cast<std::size_t>(*site.layer)] : outside).add(elements, sums[i]);
     total.add(elements, sums[i]);
+    Part tensor;
+    tensor.add(elements, sums[i]);
+    tensors.emplace_back(outputs[i].info.name, tensor.finish());
   }
   RealisedChanges changes;
   changes.total = total.finish();
   changes.outside_layers = outside.finish();
+  changes.tensors = std::move(tensors);
   for (const Part& layer : layers) changes.layers.push_back(layer.finish());
   return changes;
 }

@@ -1,0 +1,48 @@
+#include "common/page_output.h"
+
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "common/terminal.h"
+#include "format/digest.h"
+#include "surgery/form.h"
+#include "surgery/vector_digest.h"
+
+namespace suture::apps {
+namespace {
+
+void add_files(const Checkpoint& model, report::PageInput& input) {
+  for (const std::filesystem::path& file : model.files()) {
+    std::error_code error;
+    const auto bytes = std::filesystem::file_size(file, error);
+    input.files.emplace_back(file.string(), error ? 0 : bytes);
+  }
+}
+
+}  // namespace
+
+report::PageInput page_input(const std::string& role, const std::string& name,
+                             const Checkpoint& model) {
+  report::PageInput input{name, role, {}, {}, {}};
+  add_files(model, input);
+  return input;
+}
+
+report::PageInput page_input(const std::string& name, const TaskVector& vector,
+                             const RunOptions& options) {
+  report::PageInput input{name, "vector", vector.formula(), {}, {}};
+  input.digest = format::to_hex(content_digest(vector, options));
+  for (const SourcePtr& source : sources_of(vector.form()))
+    if (source->checkpoint() != nullptr) add_files(*source->checkpoint(), input);
+  return input;
+}
+
+void write_page(const Arguments& arguments, report::Page page) {
+  page.command = arguments.command_line;
+  page.command.insert(page.command.begin(), "suture");
+  write_result(arguments.html, ".html", report::to_html(page));
+  if (!arguments.quiet && arguments.html != "-") say("wrote " + printable(arguments.html) + "\n");
+}
+
+}  // namespace suture::apps

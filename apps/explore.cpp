@@ -1,0 +1,235 @@
+#include <atomic>
+#include <filesystem>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "suture/analysis.h"
+#include "suture/attention_heads.h"
+#include "suture/error.h"
+#include "suture/explorer.h"
+#include "suture/surgery.h"
+
+#include "common/command.h"
+#include "common/evaluation_setup.h"
+#include "common/model_options.h"
+#include "common/page_output.h"
+#include "common/shell_text.h"
+#include "common/talk.h"
+#include "common/terminal.h"
+#include "report/explore_json.h"
+#include "report/json_report.h"
+#include "serve/explore_endpoint.h"
+#include "surgery/vector_metadata.h"
+
+namespace suture::apps {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr std::size_t kDefaultRecords = 64;  // so that an answer does not keep anybody waiting
+
+// What is explored. Vectors are unscaled: scales are the page's.
+struct Session {
+  const Arguments& arguments;
+  Checkpoint target;
+  std::vector<VectorArgument> names;
+  std::vector<AnalyzedVector> vectors;
+};
+
+Checkpoint open_target(const Arguments& arguments) {
+  Checkpoint target = Checkpoint::open(arguments.positional.front());
+  if (is_vector(target))
+    throw UsageError({target.location(),
+                      {},
+                      "a task vector, not a model",
+                      "the model that the vector is added to",
+                      "name the target first, then the vectors"});
+  say_warnings(arguments, {target});
+  return target;
+}
+
+Session open_session(const Arguments& arguments) {
+  Session session{arguments, open_target(arguments), {}, {}};
+  for (std::size_t i = 1; i < arguments.positional.size(); ++i) {
+    const VectorArgument name = parse_vector_argument(arguments.positional[i]);
+    const TaskVector vector = open_vector(name);
+    arguments.only.require_matches(vector.names());
+    session.names.push_back(name);
+    session.vectors.push_back({name.name, vector.only(arguments.only), {}});
+    const Compatibility fit = check(session.target, session.vectors.back().vector, arguments.check);
+    require_fit(fit);
+    say_findings(arguments, fit);
+  }
+  return session;
+}
+
+std::vector<double> first_scales(const Session& session) {
+  std::vector<double> scales;
+  for (const VectorArgument& name : session.names) scales.push_back(name.scale);
+  return scales;
+}
+
+ExplorerOptions explorer_options(const Arguments& arguments, const LanguageModel& model,
+                                 const std::atomic<bool>& stop) {
+  ExplorerOptions options;
+  if (!arguments.tasks.empty()) {
+    const std::vector<Task> tasks = open_tasks(arguments);
+    if (tasks.size() > 1)
+      throw UsageError({{}, {}, std::to_string(tasks.size()) + " tasks", "one", {}});
+    options.task = tasks.front();
+  }
+  options.evaluation = evaluation_options(arguments, arguments.run, model);
+  if (!options.evaluation.limit) options.evaluation.limit = kDefaultRecords;
+  options.prompt = arguments.prompt;
+  options.vocabulary = arguments.check.vocabulary;
+  options.run = arguments.run;
+  options.run.cancel = &stop;
+  return options;
+}
+
+std::string text_of(double scale) { return Json(scale).dump(); }
+
+// What makes the same model: `suture inject TARGET 'VECTOR@SCALE' --only '...' -o NAME`.
+std::string command_for(const Session& session, const ModelEdit& edit) {
+  std::string command = "suture inject " + shell_word(session.arguments.positional.front());
+  for (std::size_t i = 0; i < session.names.size(); ++i) {
+    const VectorArgument& name = session.names[i];
+    const std::string vector =
+        name.subtrahend.empty() ? name.name : "(" + name.minuend + " - " + name.subtrahend + ")";
+    command += " " + shell_word(vector + "@" + text_of(edit.scales[i]));
+  }
+  const Selection only = session.arguments.only & edit.only;
+  if (!only.is_all()) command += " --only " + shell_word(only.to_string());
+  return command + " -o OUT";
+}
+
+Json apply(const Session& session, Explorer& explorer, const ModelEdit& edit) {
+  Json json = report::describe(explorer.apply(edit));
+  json["command"] = command_for(session, edit);
+  return json;
+}
+
+Json write(const Session& session, const Explorer& explorer, const ModelEdit& edit,
+           const std::string& name, const RunOptions& run) {
+  const fs::path folder = fs::path(session.arguments.output) / name;
+  InjectOptions options;
+  options.check = session.arguments.check;
+  options.run = run;
+  options.run.on_progress = {};
+  inject(session.target, explorer.vector_of(edit), folder.string(), options);
+  if (!session.arguments.quiet) say("wrote " + printable(folder.string()) + "\n");
+  return {{"written", folder.string()}};
+}
+
+std::vector<std::string> modules_of(const Analysis& analysis) {
+  std::vector<std::string> modules;
+  for (const AnalysisRow& row : analysis.modules) modules.push_back(row.name);
+  return modules;
+}
+
+Json describe_task(const Explorer& explorer) {
+  const auto& score = explorer.reference().score;
+  if (!score) return nullptr;
+  return {{"name", score->task},
+          {"metric", score->metric},
+          {"higher_is_better", score->higher_is_better},
+          {"is_share", score->is_share},
+          {"records", score->records}};
+}
+
+std::string make_page(const Session& session, const Explorer& explorer, const std::string& api,
+                      std::int64_t layers, const RunOptions& run) {
+  const Arguments& arguments = session.arguments;
+  const Analysis analysis = analyze(session.vectors, run);
+  report::AnalysisExtras extras;
+  extras.heads = measure_heads(session.vectors, run);
+  extras.target = arguments.positional.front();
+  for (const AnalyzedVector& one : session.vectors)
+    extras.realised.push_back(
+        foresee_change(session.target, one.vector, arguments.check.vocabulary, run));
+  report::Page page;
+  page.title = "explore " + arguments.positional.front();
+  page.command = arguments.command_line;
+  page.command.insert(page.command.begin(), "suture");
+  page.inputs.push_back(page_input("target", arguments.positional.front(), session.target));
+  for (const AnalyzedVector& one : session.vectors)
+    page.inputs.push_back(page_input(one.name, one.vector, run));
+  page.results.push_back(
+      {"suture analyze", report::parse_result(report::to_json(analysis, extras), "the analysis")});
+  const auto& sample = explorer.reference().sample;
+  const Json explore{{"api", api},
+                     {"target", arguments.positional.front()},
+                     {"vectors", analysis.vectors},
+                     {"scales", first_scales(session)},
+                     {"layers", layers},
+                     {"modules", modules_of(analysis)},
+                     {"task", describe_task(explorer)},
+                     {"prompt", sample ? Json(sample->prompt) : Json()}};
+  page.explore = explore;
+  return report::to_html(page);
+}
+
+void refuse_bad_folder(const Arguments& arguments) {
+  std::error_code error;
+  if (!arguments.output.empty() && !fs::is_directory(arguments.output, error))
+    throw UsageError({arguments.output,
+                      {},
+                      "no folder",
+                      "an existing folder, in which models are written",
+                      "make it, or name another with -o"});
+}
+
+int run(const Arguments& arguments) {
+  refuse_bad_folder(arguments);
+  const RunOptions terminal = with_terminal(arguments);
+  const Session session = open_session(arguments);
+  const std::string& location = arguments.positional.front();
+  const Tokenizer tokenizer = Tokenizer::open(location);
+  LanguageModel model = LanguageModel::open(location, model_options(arguments, terminal));
+  const std::string digest = weights_digest(model.weights());
+
+  std::atomic<bool> stop{false};
+  std::vector<TaskVector> vectors;
+  for (const AnalyzedVector& one : session.vectors) vectors.push_back(one.vector);
+  Explorer explorer(session.target, model, tokenizer, vectors,
+                    explorer_options(arguments, model, stop));
+
+  const std::string token = serve::random_token();
+  serve::ExploreActions actions;
+  actions.page = make_page(session, explorer, "/" + token + "/api", model.info().layers, terminal);
+  actions.vectors = vectors.size();
+  actions.apply = [&](const ModelEdit& edit) { return apply(session, explorer, edit); };
+  actions.write = [&](const ModelEdit& edit, const std::string& name) {
+    return write(session, explorer, edit, name, terminal);
+  };
+  serve::ExploreEndpoint endpoint(token, std::move(actions), stop);
+  {
+    const serve::HttpServer server(arguments.port.value_or(0), std::ref(endpoint));
+    write_stdout(server.address() + "/" + token + "/\n");
+    if (!arguments.quiet) say("open this address in a browser; Ctrl-C ends\n");
+    serve::HttpServer::wait_for(*terminal.cancel);
+    endpoint.close();
+  }
+  explorer.restore();
+  if (weights_digest(model.weights()) != digest)
+    throw Error({location,
+                 {},
+                 "the weights in memory are not what they were before the first edit",
+                 "the target's bytes",
+                 "do not believe what was shown, and report this"});
+  return 128 + cancelling_signal();
+}
+
+}  // namespace
+
+const Command& explore_command() {
+  static const Command command{explore_spec(), run};
+  return command;
+}
+
+}  // namespace suture::apps
