@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 // Starts the page. The scripts are one, in this order:
 //   dom format colour selection_text data measures ablation address store tooltip export panel axes
 //   heatmap heatmap_input effects effect_size profile compare histogram heads spectrum details table
@@ -110,8 +109,3 @@ function watch(views, page) {
 }
 
 start();
-=======
-'use strict';
-const payload = JSON.parse(document.getElementById('data').textContent);
-document.querySelector('main').textContent = payload.title;
->>>>>>> main
