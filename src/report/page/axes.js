@@ -3,7 +3,7 @@
 function roundStep(span, count) {
   const raw = span / Math.max(1, count);
   const power = Math.pow(10, Math.floor(Math.log10(raw)));
-  const factor = [1, 2, 5, 10].find(candidate => candidate * power >= raw * 0.999) || 10;
+  const factor = [1, 2, 2.5, 5, 10].find(candidate => candidate * power >= raw * 0.8) || 10;
   return factor * power;
 }
 
@@ -57,7 +57,7 @@ function horizontalAxis(axis, y, format, {title = '', from = 0, to = 0, grid = 0
   for (const tick of axis.ticks) {
     const x = axis(tick);
     if (grid) group.append(svg('line', {class: 'grid', x1: x, x2: x, y1: y, y2: grid}));
-    group.append(svg('text', {x, y: y + 15, 'text-anchor': 'middle'}, format(tick)));
+    group.append(svg('text', {x, y: y + 15, 'text-anchor': 'middle'}, tickText(format, tick)));
   }
   group.append(svg('line', {class: 'rule', x1: from, x2: to, y1: y, y2: y}));
   if (title) group.append(svg('text', {class: 'axis-title', x: (from + to) / 2, y: y + 32, 'text-anchor': 'middle'}, title));
@@ -69,7 +69,7 @@ function verticalAxis(axis, x, format, {title = '', to = 0} = {}) {
   for (const tick of axis.ticks) {
     const y = axis(tick);
     group.append(svg('line', {class: 'grid', x1: x, x2: to, y1: y, y2: y}));
-    group.append(svg('text', {x: x - 6, y: y + 4, 'text-anchor': 'end'}, format(tick)));
+    group.append(svg('text', {x: x - 6, y: y + 4, 'text-anchor': 'end'}, tickText(format, tick)));
   }
   if (title) group.append(svg('text', {class: 'axis-title', x: 4, y: 11}, title));
   return group;
@@ -99,8 +99,8 @@ function colourLegend(scale, x, y, width, format, unit) {
   group.append(svg('defs', {}, svg('linearGradient', {id}, ...scale.list.map((colour, i) =>
     svg('stop', {offset: i / (scale.list.length - 1), 'stop-color': colour})))));
   group.append(svg('rect', {x, y, width, height: 9, rx: 1.5, fill: `url(#${id})`}));
-  const ends = [[0, 'start', (scale.clipsLow ? '≤ ' : '') + format(scale.low)], [0.5, 'middle', format(scale.at(0.5))],
-    [1, 'end', (scale.clipsHigh ? '≥ ' : '') + format(scale.high)]];
+  const ends = [[0, 'start', (scale.clipsLow ? '≤ ' : '') + tickText(format, scale.low)], [0.5, 'middle', tickText(format, scale.at(0.5))],
+    [1, 'end', (scale.clipsHigh ? '≥ ' : '') + tickText(format, scale.high)]];
   for (const [share, anchor, text] of ends)
     group.append(svg('text', {x: x + share * width, y: y + 23, 'text-anchor': anchor}, text));
   group.append(svg('text', {class: 'axis-title', x, y: y + 39}, unit + (scale.log ? ', log scale' : '') +

@@ -110,11 +110,11 @@ function cosineTable(analysis) {
   const pairOf = (i, j) => selection ? analysis.together(i, j, selection.sites).pair : analysis.total(i, j).pair;
   const scale = makeScale([-1, 1], {centre: 0, theme: themeNow()});
   const labels = analysis.vectors.map(vector => shortened(vector.name, 34));
-  const head = html('tr', {}, html('td', {}), ...labels.map(label => html('th', {scope: 'col'}, name(label))));
-  const body = analysis.vectors.map((vector, i) => html('tr', {}, html('th', {scope: 'row'}, name(labels[i])), ...analysis.vectors.map((_, j) => {
+  const head = html('tr', {}, html('td', {}), ...labels.map(label => html('th', {scope: 'col'}, nameOf(label))));
+  const body = analysis.vectors.map((vector, i) => html('tr', {}, html('th', {scope: 'row'}, nameOf(labels[i])), ...analysis.vectors.map((_, j) => {
     const pair = i === j ? null : pairOf(i, j);
     const value = i === j ? 1 : pair ? numberOf(pair.cosine) : null;
-    const cell = html('td', {tabindex: i === j ? null : 0}, formatSigned(value === null ? null : Number(value.toFixed(4))));
+    const cell = html('td', {tabindex: i === j ? null : 0}, formatSigned(value));
     const colour = scale.colour(value);
     if (colour && i !== j) {
       cell.style.background = colour;

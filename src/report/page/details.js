@@ -16,7 +16,7 @@ function makeDetails(host) {
     const scope = scopeNow();
     host.hidden = !scope;
     if (!scope) return;
-    title.replaceChildren(scope.kind === 'tensor' ? name(scope.title) : scope.title);
+    title.replaceChildren(scope.kind === 'tensor' ? nameOf(scope.title) : scope.title);
     back.hidden = scope.kind === 'all';
     numbers.replaceChildren(scope.row ? scopeNumbers(scope) : emptyText('This vector has no such tensor.'));
     listTensors(tensors, scope);
@@ -70,7 +70,7 @@ function listTensors(list, scope) {
   const few = scope.kind === 'place' && scope.sites.length > 0 && scope.sites.length <= LISTED_TENSORS;
   list.hidden = !few;
   list.replaceChildren(...(few ? scope.sites.map(site => html('li', {}, html('button', {type: 'button', class: 'link', onclick: () => setView({t: site.name})},
-    name(shortened(site.name, 64)), html('small', {}, ` ${formatShape(site.shape)}`)))) : []));
+    nameOf(shortened(site.name, 64)), html('small', {}, ` ${formatShape(site.shape)}`)))) : []));
 }
 
 /** One step back: from a tensor to its place, from a place to the whole, then out of the selection. */

@@ -54,7 +54,7 @@ function shortened(text, length) {
 }
 
 /** A name from a file, kept from reordering its neighbours. */
-function name(text, attributes) {
+function nameOf(text, attributes) {
   return html('bdi', {class: 'name', dir: 'ltr', ...attributes}, visible(text));
 }
 

@@ -90,7 +90,7 @@ function drawEffectSize(panel, points) {
   setFigure(panel, figure);
   const rho = rankCorrelation(points.map(point => point.size), points.map(point => Math.abs(point.effect.difference)));
   panel.setNote(`${visible(store.view.fam)}: each layer’s effect against its ${measure.label.toLowerCase()}.`,
-    Number.isFinite(rho) ? ` Spearman’s ρ of size and |effect| ${formatSigned(Number(rho.toFixed(3)))} over ${points.length} parts.` : '');
+    Number.isFinite(rho) ? ` Spearman’s ρ of size and |effect| ${formatSigned(Number(rho.toFixed(2)))} over ${points.length} parts.` : '');
   return rings;
 }
 

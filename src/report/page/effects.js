@@ -31,9 +31,8 @@ function effectsNote(ablation, family, metric) {
   const real = effects.filter(effect => effect.pHolm !== null && effect.pHolm < 0.05).length;
   const least = effects.map(effect => effect.smallest).filter(x => x !== null && Number.isFinite(x)).sort((a, b) => a - b);
   const format = ablation.formatValue(metric);
-  return `${ablation.metricName(metric)} less that of ${visible(family.reference || 'its reference')}, with 95 % intervals. ` +
-    `${real} of ${effects.length} differ after Holm’s correction` +
-    (least.length ? `; with 80 % power these records show ${format(least[0])}${least.length > 1 ? ` to ${format(least[least.length - 1])}` : ''}.` : '.');
+  return `Against ${visible(family.reference || 'its reference')}, 95 % intervals; * ${real} of ${effects.length} differ after Holm’s correction.` +
+    (least.length ? ` Smallest that shows: ${[...new Set([format(least[0]), format(least[least.length - 1])])].join(' to ')}.` : '');
 }
 
 /** Places of the arms: [{arm, layer, label, y}], in the rows of the map where they are layers. */
@@ -54,7 +53,7 @@ function drawEffects(view, ablation, family, metric) {
   const places = family ? effectRows(family, geometry, rows) : [];
   const height = family && family.byLayer ? geometry.height : 22;
   const left = family && family.byLayer ? EFFECT_LABELS : Math.min(150, width * 0.36);
-  const right = width - (width > 300 ? 74 : 10);
+  const right = width - (width > 300 ? 84 : 10);
   const bottom = family && family.byLayer ? geometry.bottom : MAP_HEADER + places.length * 22;
   const format = ablation.format(metric);
 
@@ -69,13 +68,13 @@ function drawEffects(view, ablation, family, metric) {
   if (values.length === 0) controls.forEach(arm => { const effect = ablation.effect(arm, metric); if (effect) values.push(effect.difference); });
   const axis = makeAxis(...extentOf(values, {zero: true}), left, right, {count: width > 380 ? 5 : 3});
 
-  const controlsTop = bottom + 44;
+  const controlsTop = bottom + 56;
   const total = controlsTop + (controls.length ? 18 + controls.length * 20 : -20) + 34;
   const figure = svg('svg', {class: 'figure effects', width, height: total, role: 'group', 'aria-labelledby': 'effects-title', 'aria-describedby': 'effects-note'});
   const top = MAP_HEADER - 8;
   for (const tick of axis.ticks)
     figure.append(svg('line', {class: 'grid', x1: axis(tick), x2: axis(tick), y1: top, y2: bottom + 4}),
-      svg('text', {class: 'label', x: axis(tick), y: top - 8, 'text-anchor': 'middle'}, format(tick)));
+      svg('text', {class: 'label', x: axis(tick), y: top - 8, 'text-anchor': 'middle'}, tickText(format, tick)));
   figure.append(svg('text', {class: 'axis-title', x: (left + right) / 2, y: top - 26, 'text-anchor': 'middle'},
     ablation.metrics[metric] && !ablation.metrics[metric].higherIsBetter ? 'effect (lower is better)' : 'effect on the score'));
   figure.append(svg('line', {class: 'zero', x1: axis(0), x2: axis(0), y1: top, y2: bottom + 4}));
@@ -95,7 +94,7 @@ function drawEffects(view, ablation, family, metric) {
     const inside = at >= axis.low && at <= axis.high;
     const x = inside ? axis(at) : at > 0 ? right : left;
     if (inside) figure.append(svg('line', {class: 'whole', x1: x, x2: x, y1: top, y2: bottom + 4}));
-    figure.append(svg('text', {class: 'note-text', x, y: bottom + 32, 'text-anchor': at > 0 ? 'end' : 'start'},
+    figure.append(svg('text', {class: 'note-text', x, y: bottom + 30, 'text-anchor': at > 0 ? 'end' : 'start'},
       inside ? text : at > 0 ? `${text} at ${format(at)} →` : `← ${text} at ${format(at)}`));
   }
 

@@ -19,7 +19,7 @@ function makeExplore(host) {
     html('div', {class: 'explore-controls'}, scaleSliders(live), layerSwitches(live), moduleSwitches(live), onlyField(live)),
     html('div', {class: 'explore-answers'}, live.status, live.score, live.sample, live.fidelity)),
   html('div', {class: 'command'}, live.command, copyButton('copy', () => live.answer ? live.answer.command : '')), exportForm(live));
-  panel.setNote(name(explore.target), ' with exactly this injection, in place.', explore.task
+  panel.setNote(nameOf(explore.target), ' with exactly this injection, in place.', explore.task
     ? ` Score: ${visible(explore.task.name)}, ${visible(explore.task.metric)}, ${plural(explore.task.records, 'record')}.` : ' No task was given, so there is no score.');
   const send = settled(() => requestEdit(live), EXPLORE_WAIT);
   let sent = JSON.stringify([scalesNow(live), store.view.xo]);
@@ -50,7 +50,7 @@ function scaleSliders(live) {
     const slider = html('input', {type: 'range', min: -1, max: 2, step: 0.05, id: `scale-${i}`, 'aria-label': `scale of ${visible(vector)}`, oninput: () => set(Number(slider.value))});
     const number = html('input', {type: 'number', step: 0.05, 'aria-label': `scale of ${visible(vector)}, as a number`, onchange: () => set(Number(number.value))});
     live.sliders.push({slider, number});
-    return html('div', {class: 'scale'}, html('label', {for: `scale-${i}`}, name(shortened(vector, 48))), slider, number);
+    return html('div', {class: 'scale'}, html('label', {for: `scale-${i}`}, nameOf(shortened(vector, 48))), slider, number);
   }));
 }
 
@@ -216,7 +216,7 @@ function scoreFigure(live, score) {
 }
 
 function sampleAnswers({prompt, answer, reference_answer: before}) {
-  const block = (label, text) => [html('dt', {}, label), html('dd', {}, name(text))];
+  const block = (label, text) => [html('dt', {}, label), html('dd', {}, nameOf(text))];
   return [html('h3', {}, 'A sample'), html('dl', {}, ...block('prompt', prompt), ...block('alone', before), ...block('with this', answer))];
 }
 

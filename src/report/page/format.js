@@ -40,8 +40,13 @@ function formatPercent(value) {
   return withMinus(percent.toFixed(size < 1 ? 3 : 1)) + ' %';
 }
 
+/** A number beside an axis: without zeros that say nothing. */
+function tickText(format, value) {
+  return format(value).replace(/\.0+(?!\d)/, '');
+}
+
 function formatSigned(value) {
-  const text = formatNumber(value);
+  const text = value !== null && Number.isFinite(value) ? formatNumber(Number(value.toPrecision(3))) : formatNumber(value);
   return value > 0 ? '+' + text : text;
 }
 

@@ -1,7 +1,7 @@
 // The map of layers by modules. Its rectangles are made once for a shape of vector; after that only
 // their colours change. Rows lie at the same heights as those of the effects beside it.
 
-const MAP_HEADER = 104;
+const MAP_HEADER = 96;
 const MAP_LABELS = 52;
 
 /** Heights of the rows of the stage: the map's and the effects'. */
@@ -50,7 +50,7 @@ function buildMap(map, analysis, shape) {
   map.rowLabels = rows.map((layer, i) => svg('text', {class: 'label', x: MAP_LABELS - 7, y: geometry.y(i) + geometry.height / 2 + 4,
     'text-anchor': 'end'}, rowLabel(rows, i, geometry)));
   map.columnLabels = columns.map((module, i) => svg('text', {class: 'label',
-    transform: `translate(${x(i) + map.cellWidth / 2 + 3} ${MAP_HEADER - 8}) rotate(-50)`}, shortened(module, 18)));
+    transform: `translate(${x(i) + map.cellWidth / 2 + 3} ${MAP_HEADER - 8}) rotate(-50)`}, shortened(module, 16)));
   map.cells = new Map();
   const gap = map.cellWidth > 14 ? 1.5 : 0.75;
   for (const key of analysis.cells.keys()) {
@@ -98,7 +98,7 @@ function paintMap(map, analysis) {
     const value = values.get(key);
     const colour = scale.colour(value);
     const className = 'cell' + (value === null ? ' missing' : colour === null ? ' broken' : '') +
-      (selection && !analysis.cells.get(key).some(site => selection.names.has(site.name)) ? ' faded' : '');
+      (!selection ? '' : analysis.cells.get(key).some(site => selection.names.has(site.name)) ? ' picked' : ' faded');
     if (rect.getAttribute('class') !== className) rect.setAttribute('class', className);
     if (colour === null) rect.removeAttribute('fill');
     else if (rect.getAttribute('fill') !== colour) rect.setAttribute('fill', colour);
@@ -107,7 +107,7 @@ function paintMap(map, analysis) {
   map.legend.replaceChildren(colourLegend(scale, MAP_LABELS, map.geometry.bottom + 14, Math.min(300, map.width - MAP_LABELS - 12), measure.format, measure.unit));
   const place = store.view.at === null ? null : placeOf(store.view.at, analysis);
   placeMark(map, map.open, place);
-  const names = measure.pair ? [name(analysis.vectors[v].name), ' and ', name(analysis.vectors[w].name)] : [name(analysis.vectors[v].name)];
+  const names = measure.pair ? [nameOf(analysis.vectors[v].name), ' and ', nameOf(analysis.vectors[w].name)] : [nameOf(analysis.vectors[v].name)];
   map.panel.setNote(`${measure.label}: `, ...names, measure.id === 'sign' ? signNote(analysis, v, w) : '');
 }
 

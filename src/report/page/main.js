@@ -12,7 +12,7 @@ function summaryText() {
     for (const vector of analysis.vectors.slice(0, 3)) {
       const total = vector.total;
       const relative = numberOf(total.relative_norm);
-      parts.push([name(shortened(vector.name, 60)), ` norm ${formatNumber(numberOf(total.norm))}` + (relative === null ? '' : `, ${formatPercent(relative)} of its base`) +
+      parts.push([nameOf(shortened(vector.name, 60)), ` norm ${formatNumber(numberOf(total.norm))}` + (relative === null ? '' : `, ${formatPercent(relative)} of its base`) +
         `; ${formatPercent(numberOf(total.changed))} of ${formatCount(numberOf(total.elements))} elements changed`]);
     }
     if (analysis.vectors.length > 3) parts.push([`and ${plural(analysis.vectors.length - 3, 'more vector')}`]);
@@ -40,12 +40,12 @@ function makeHeader(host) {
   const help = html('button', {type: 'button', class: 'quiet', id: 'help'}, 'keys ?');
   const warnings = (payload.warnings || []).length;
   host.append(html('header', {class: 'masthead'},
-    html('div', {class: 'masthead-line'}, html('h1', {}, name(payload.title || 'Suture')), html('div', {class: 'masthead-tools'}, help, theme)),
+    html('div', {class: 'masthead-line'}, html('h1', {}, nameOf(payload.title || 'Suture')), html('div', {class: 'masthead-tools'}, help, theme)),
     html('ul', {class: 'summary'}, ...summaryText().map(parts => html('li', {}, ...parts))),
     warnings ? html('p', {class: 'warning-line'}, html('a', {href: '#provenance', onclick: event => {
       event.preventDefault();
       document.getElementById('provenance').scrollIntoView();
-    }}, plural(warnings, 'warning')), ': ', name(shortened(payload.warnings[0], 160))) : null));
+    }}, plural(warnings, 'warning')), ': ', nameOf(shortened(payload.warnings[0], 160))) : null));
   whenChanged(['th'], () => {
     applyTheme();
     theme.textContent = {auto: 'theme: system', light: 'theme: light', dark: 'theme: dark'}[store.view.th];

@@ -84,7 +84,7 @@ function drawProfile(view, analysis, layers) {
   panel.body.append(html('ul', {class: 'keys'}, ...series.map(({name: label}, i) => {
     const swatch = html('i', {class: 'swatch'});
     swatch.style.background = colours[i % colours.length];
-    return html('li', {}, swatch, name(shortened(label, 40)));
+    return html('li', {}, swatch, nameOf(shortened(label, 40)));
   })));
   panel.tools.replaceChildren(...(analysis.vectors.length > 1 && !measure.pair
     ? [segments('lines', [['modules', 'modules'], ['vectors', 'vectors']], store.view.show, show => setView({show}))] : []));

@@ -5,7 +5,7 @@ function makeProvenance(host) {
   const panel = makePanel(host, {id: 'provenance', title: 'Where this comes from', csv: () => provenanceCsv(payload), figure: false});
   const part = (title, ...content) => panel.body.append(html('div', {class: 'part'}, html('h3', {}, title), ...content));
   if ((payload.warnings || []).length > 0)
-    part('Warnings', html('ul', {class: 'warnings'}, ...payload.warnings.map(text => html('li', {}, name(text)))));
+    part('Warnings', html('ul', {class: 'warnings'}, ...payload.warnings.map(text => html('li', {}, nameOf(text)))));
   if (Array.isArray(payload.command) && payload.command.length > 0) {
     const text = payload.command.map(shellWord).join(' ');
     part('Command', html('div', {class: 'command'}, html('code', {}, visible(text)), copyButton('copy', () => text)));
@@ -22,14 +22,14 @@ function inputsTable(inputs) {
   return html('div', {class: 'scroll-x'}, html('table', {class: 'plain'},
     html('thead', {}, html('tr', {}, ...['name', 'role', 'formula', 'digest', 'files'].map(text => html('th', {scope: 'col'}, text)))),
     html('tbody', {}, ...inputs.map(input => html('tr', {},
-      html('td', {}, name(input.name)), html('td', {}, visible(input.role)), html('td', {}, name(input.formula)),
+      html('td', {}, nameOf(input.name)), html('td', {}, visible(input.role)), html('td', {}, nameOf(input.formula)),
       html('td', {}, html('code', {}, visible(input.digest))),
-      html('td', {}, ...(input.files || []).map(file => html('div', {}, name(file.name), ` ${formatBytes(file.bytes)}`))))))));
+      html('td', {}, ...(input.files || []).map(file => html('div', {}, nameOf(file.name), ` ${formatBytes(file.bytes)}`))))))));
 }
 
 function factsList(facts) {
   return html('dl', {class: 'facts'}, ...facts.filter(([, value]) => value !== null && value !== undefined && value !== '')
-    .map(([label, value]) => html('div', {}, html('dt', {}, visible(label)), html('dd', {}, name(value)))));
+    .map(([label, value]) => html('div', {}, html('dt', {}, visible(label)), html('dd', {}, nameOf(value)))));
 }
 
 /** Everything that a protocol says, nested parts with their path. */
@@ -43,7 +43,7 @@ function flatFacts(value, path = '') {
 
 function protocolList(ablation) {
   return html('div', {}, factsList(flatFacts(ablation.protocol)), html('h4', {}, 'Statistics'), factsList(flatFacts(ablation.statistics)),
-    ...ablation.tasks.map(task => html('details', {}, html('summary', {}, 'Task ', name(task.task)), factsList(flatFacts(task)))));
+    ...ablation.tasks.map(task => html('details', {}, html('summary', {}, 'Task ', nameOf(task.task)), factsList(flatFacts(task)))));
 }
 
 function provenanceCsv(payload) {

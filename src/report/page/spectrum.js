@@ -43,7 +43,7 @@ function drawSpectrum(panel, found) {
     ...usable.slice().reverse().map(point => [x(point.at), y(point.low)])]) + 'Z'}));
   figure.append(svg('path', {class: 'series first', d: linePath(usable.map(point => [x(point.at), y(point.low)]))}));
   if (noise > 0) figure.append(svg('line', {class: 'noise', x1: left, x2: right, y1: y(noise), y2: y(noise)}),
-    svg('text', {class: 'note-text', x: right, y: y(noise) - 5, 'text-anchor': 'end'}, 'largest of noise of this norm'));
+    svg('text', {class: 'note-text', x: right, y: y(noise) - 5, 'text-anchor': 'end'}, 'largest of noise'));
   for (const point of points) {
     const dot = svg('circle', {class: 'catch', cx: x(point.at), cy: point.low > 0 ? y(point.low) : bottom, r: 5});
     withTip(dot, () => [`singular value ${point.at}`, [['at least', exact(point.low)], ['at most', exact(point.high)],
@@ -53,7 +53,7 @@ function drawSpectrum(panel, found) {
   setFigure(panel, figure);
   panel.body.append(spectrumNumbers(found));
   if (found.pair) panel.body.append(drawAngles(panel, found.pair, width), anglesNumbers(found.pair));
-  panel.setNote(name(shortened(found.site.name, 60)), ` ${formatShape(found.site.shape)}: the ${points.length} largest singular values` +
+  panel.setNote(nameOf(shortened(found.site.name, 60)), ` ${formatShape(found.site.shape)}: the ${points.length} largest singular values` +
     (spectrum.exact ? ', exact.' : '; the band is their error bound.'));
 }
 
