@@ -16,13 +16,20 @@ function makeEffectSize(host) {
   return {draw};
 }
 
+/** The measure of the map, as far as whole layers have it. */
+function sizeMeasure(analysis) {
+  const measure = measureOf(store.view.m);
+  const isKnown = analysis.rows.some((_, row) => measure.value(analysis.layer(store.view.v, partnerNow(), row)) !== null);
+  return isKnown ? measure : measureOf('relative');
+}
+
 /** [{layer, size, effect, arm}] of the layers that have both; null where there are not both. */
 function effectSizePoints() {
   const [analysis, ablation] = [analysisNow(), ablationNow()];
   if (!analysis || !ablation) return null;
   const family = ablation.families.find(known => known.name === store.view.fam);
   if (!family || !family.byLayer) return null;
-  const measure = measureOf(store.view.m);
+  const measure = sizeMeasure(analysis);
   return family.arms.map(arm => {
     const layer = layerOfArm(arm);
     const row = analysis.rows.indexOf(layer);
@@ -59,7 +66,7 @@ function rankCorrelation(a, b) {
 function drawEffectSize(panel, points) {
   const ablation = ablationNow();
   const {am} = store.view;
-  const measure = measureOf(store.view.m);
+  const measure = sizeMeasure(analysisNow());
   const format = ablation.format(am);
   const width = panel.width();
   const height = 270;
@@ -95,7 +102,7 @@ function drawEffectSize(panel, points) {
 }
 
 function effectSizeCsv() {
-  const measure = measureOf(store.view.m);
+  const measure = sizeMeasure(analysisNow());
   return [['part', measure.id, 'effect', 'low_95', 'high_95', 'p_holm'], ...(effectSizePoints() || []).map(({layer, size, effect}) =>
     [layer, size, effect.difference, effect.low, effect.high, effect.pHolm])];
 }

@@ -42,7 +42,7 @@ function formatPercent(value) {
 
 /** A number beside an axis: without zeros that say nothing. */
 function tickText(format, value) {
-  return format(value).replace(/\.0+(?!\d)/, '');
+  return format(value).replace(/(\.\d*?)0+(?!\d)/, '$1').replace(/\.(?!\d)/, '');
 }
 
 function formatSigned(value) {
