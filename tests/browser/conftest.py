@@ -109,8 +109,12 @@ class Page:
         assert cell, f"no cell {label}"
         return cell
 
-    def hover(self, element):
+    def show(self, element):
         self.js("arguments[0].scrollIntoView({block: 'center'})", element)
+        self.settle()
+
+    def hover(self, element):
+        self.show(element)
         ActionChains(self.driver).move_to_element(element).perform()
         self.settle()
 
@@ -118,7 +122,7 @@ class Page:
         self.driver.execute_async_script("const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => done()))")
 
     def click(self, element, *held):
-        self.js("arguments[0].scrollIntoView({block: 'center'})", element)
+        self.show(element)
         actions = ActionChains(self.driver)
         for key in held:
             actions.key_down(key)
@@ -129,7 +133,7 @@ class Page:
         self.settle()
 
     def drag(self, first, last):
-        self.js("arguments[0].scrollIntoView({block: 'center'})", first)
+        self.show(first)
         ActionChains(self.driver).move_to_element(first).click_and_hold().move_to_element(last).release().perform()
         self.settle()
 
