@@ -68,6 +68,7 @@ class Page:
 
     def __init__(self, driver, downloads):
         self.driver, self.downloads = driver, downloads
+        self.allowed = ()  # how addresses begin that it may ask for
 
     def open(self, file, view="", *, width=1280, height=1000, dark=False):
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
@@ -77,7 +78,8 @@ class Page:
         self.driver.get("about:blank")
         self.driver.get_log("performance")
         self.driver.get_log("browser")
-        self.driver.get(file.as_uri() + ("#" + view if view else ""))
+        address = file if isinstance(file, str) else file.as_uri()
+        self.driver.get(address + ("#" + view if view else ""))
         self.until("return document.documentElement.dataset.ready === 'yes'")
         return self
 
@@ -194,7 +196,7 @@ class Page:
             message = json.loads(entry["message"])["message"]
             if message["method"] == "Network.requestWillBeSent":
                 asked.append(message["params"]["request"]["url"])
-        return [url for url in asked if not url.startswith(("file:", "data:", "blob:", "about:"))]
+        return [url for url in asked if not url.startswith(("file:", "data:", "blob:", "about:", *self.allowed))]
 
     def complaints(self):
         return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]

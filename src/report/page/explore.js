@@ -16,8 +16,8 @@ function makeExplore(host) {
   live.sample = html('div', {class: 'sample', id: 'explore-sample'});
   live.command = html('code', {id: 'explore-command'});
   panel.body.append(html('div', {class: 'explore-grid'},
-    html('div', {class: 'explore-controls'}, scaleSliders(live), layerSwitches(live), moduleSwitches(live), onlyField(live)),
-    html('div', {class: 'explore-answers'}, live.status, live.score, live.sample, live.fidelity)),
+    html('div', {class: 'explore-controls'}, scaleSliders(live), layerSwitches(live), moduleSwitches(live), onlyField(live), live.fidelity),
+    html('div', {class: 'explore-answers'}, live.status, live.score, live.sample)),
   html('div', {class: 'command'}, live.command, copyButton('copy', () => live.answer ? live.answer.command : '')), exportForm(live));
   panel.setNote(nameOf(explore.target), ' with exactly this injection, in place.', explore.task
     ? ` Score: ${visible(explore.task.name)}, ${visible(explore.task.metric)}, ${plural(explore.task.records, 'record')}.` : ' No task was given, so there is no score.');
@@ -222,7 +222,9 @@ function sampleAnswers({prompt, answer, reference_answer: before}) {
 
 /** Wanted and realised norm per layer, and how much of the direction is left. */
 function fidelityFigure(live, realised) {
-  const layers = [...(realised.layers || []).map(row => ({...row, label: String(row.layer)})),
+  // Layers without any change are not in the answer.
+  const changed = keyed(realised.layers, 'layer');
+  const layers = [...Array.from({length: live.explore.layers}, (_, layer) => ({...changed.get(layer), label: String(layer)})),
     ...(realised.outside_layers ? [{...realised.outside_layers, label: 'out'}] : [])];
   const width = Math.max(240, live.fidelity.clientWidth || 300);
   const height = 120;
