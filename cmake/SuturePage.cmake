@@ -7,7 +7,7 @@ set(_scripts
   dom.js format.js colour.js selection_text.js data.js measures.js ablation.js address.js store.js
   tooltip.js export.js panel.js axes.js heatmap.js heatmap_input.js effects.js effect_size.js
   profile.js compare.js histogram.js heads.js spectrum.js details.js table.js provenance.js toolbar.js
-  keys.js explore.js main.js)
+  keys.js explore.js explore_answers.js main.js)
 
 list(TRANSFORM _styles PREPEND ${_folder}/ OUTPUT_VARIABLE _style_files)
 list(TRANSFORM _scripts PREPEND ${_folder}/ OUTPUT_VARIABLE _script_files)

@@ -58,7 +58,8 @@ class Ablation {
   pickMetric() {
     const spread = metric => new Set((this.families[0] || {arms: []}).arms
       .map(arm => numberOf(((arm.metrics || [])[metric.at] || {}).value))).size;
-    const primary = this.metrics.find(metric => this.tasks.some(task => task.task === metric.task && task.primary_metric === metric.metric));
+    const primary = this.metrics.find(
+        metric => this.tasks.some(task => task.task === metric.task && task.primary_metric === metric.metric));
     if (primary && spread(primary) > 2) return primary.at;
     const telling = this.metrics.find(metric => !metric.isShare);
     return (telling || primary || {at: 0}).at;
@@ -95,7 +96,8 @@ class Ablation {
   metricName(metric) {
     const known = this.metrics[metric];
     if (!known) return '';
-    return `${visible(known.task)} · ${visible(known.metric)}${known.filter && known.filter !== 'none' ? ` (${visible(known.filter)})` : ''}`;
+    return `${visible(known.task)} · ${visible(known.metric)}${
+        known.filter && known.filter !== 'none' ? ` (${visible(known.filter)})` : ''}`;
   }
 
   lines(arm, metric) {

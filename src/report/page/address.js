@@ -14,9 +14,23 @@ const word = text => /^[a-z_]{1,32}$/.test(text) ? text : undefined;
 const textUpTo = length => text => text.length <= length ? text : undefined;
 
 const READERS = {
-  an: smallNumber, v: smallNumber, w: smallNumber, m: word, log: flag, clip: flag, sel: textUpTo(65536), at: textUpTo(2000),
-  t: textUpTo(4000), show: text => ['modules', 'vectors'].includes(text) ? text : undefined, ab: smallNumber, am: smallNumber,
-  fam: textUpTo(500), cmp: word, q: textUpTo(1000), sort: word, down: flag,
+  an: smallNumber,
+  v: smallNumber,
+  w: smallNumber,
+  m: word,
+  log: flag,
+  clip: flag,
+  sel: textUpTo(65536),
+  at: textUpTo(2000),
+  t: textUpTo(4000),
+  show: text => ['modules', 'vectors'].includes(text) ? text : undefined,
+  ab: smallNumber,
+  am: smallNumber,
+  fam: textUpTo(500),
+  cmp: word,
+  q: textUpTo(1000),
+  sort: word,
+  down: flag,
   th: text => ['auto', 'light', 'dark'].includes(text) ? text : undefined,
   xs: text => {
     const scales = text.split(',').map(Number);

@@ -11,7 +11,8 @@ function linearTicks(low, high, count) {
   if (!(high > low)) return [low];
   const step = roundStep(high - low, count);
   const ticks = [];
-  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; ++i) ticks.push(Number((i * step).toPrecision(12)));
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; ++i)
+    ticks.push(Number((i * step).toPrecision(12)));
   return ticks;
 }
 
@@ -30,7 +31,8 @@ function makeAxis(low, high, from, to, {log = false, count = 5} = {}) {
     ? value => from + (Math.log(Math.max(value, low / 1e6) / low) / Math.log(high / low)) * (to - from)
     : value => from + ((value - low) / (high - low)) * (to - from);
   place.ticks = log ? logTicks(low, high, count) : linearTicks(low, high, count);
-  place.invert = at => log ? low * Math.pow(high / low, (at - from) / (to - from)) : low + ((at - from) / (to - from)) * (high - low);
+  place.invert = at =>
+      log ? low * Math.pow(high / low, (at - from) / (to - from)) : low + ((at - from) / (to - from)) * (high - low);
   place.low = low;
   place.high = high;
   return place;
@@ -45,7 +47,8 @@ function extentOf(values, {zero = false, log = false, room = 0.05} = {}) {
     low = Math.min(low, value);
     high = Math.max(high, value);
   }
-  if (log) return low === high ? [low / 2, high * 2] : [low / Math.pow(high / low, room), high * Math.pow(high / low, room)];
+  if (log)
+    return low === high ? [low / 2, high * 2] : [low / Math.pow(high / low, room), high * Math.pow(high / low, room)];
   if (zero) [low, high] = [Math.min(low, 0), Math.max(high, 0)];
   if (low === high) return [low - (Math.abs(low) || 1) / 2, high + (Math.abs(high) || 1) / 2];
   const margin = (high - low) * room;
@@ -60,7 +63,8 @@ function horizontalAxis(axis, y, format, {title = '', from = 0, to = 0, grid = 0
     group.append(svg('text', {x, y: y + 15, 'text-anchor': 'middle'}, tickText(format, tick)));
   }
   group.append(svg('line', {class: 'rule', x1: from, x2: to, y1: y, y2: y}));
-  if (title) group.append(svg('text', {class: 'axis-title', x: (from + to) / 2, y: y + 32, 'text-anchor': 'middle'}, title));
+  if (title)
+    group.append(svg('text', {class: 'axis-title', x: (from + to) / 2, y: y + 32, 'text-anchor': 'middle'}, title));
   return group;
 }
 
@@ -99,8 +103,11 @@ function colourLegend(scale, x, y, width, format, unit) {
   group.append(svg('defs', {}, svg('linearGradient', {id}, ...scale.list.map((colour, i) =>
     svg('stop', {offset: i / (scale.list.length - 1), 'stop-color': colour})))));
   group.append(svg('rect', {x, y, width, height: 9, rx: 1.5, fill: `url(#${id})`}));
-  const ends = [[0, 'start', (scale.clipsLow ? '≤ ' : '') + tickText(format, scale.low)], [0.5, 'middle', tickText(format, scale.at(0.5))],
-    [1, 'end', (scale.clipsHigh ? '≥ ' : '') + tickText(format, scale.high)]];
+  const ends = [
+    [0, 'start', (scale.clipsLow ? '≤ ' : '') + tickText(format, scale.low)],
+    [0.5, 'middle', tickText(format, scale.at(0.5))],
+    [1, 'end', (scale.clipsHigh ? '≥ ' : '') + tickText(format, scale.high)]
+  ];
   for (const [share, anchor, text] of ends)
     group.append(svg('text', {x: x + share * width, y: y + 23, 'text-anchor': anchor}, text));
   group.append(svg('text', {class: 'axis-title', x, y: y + 39}, unit + (scale.log ? ', log scale' : '') +

@@ -8,8 +8,14 @@ const DIVERGING = {
 };
 // Lines: Okabe and Ito's, darkened or lightened for contrast with the page.
 const LINES = {
-  light: ['#0b6aa8', '#c4500c', '#007a5a', '#a03f78', '#7a6000', '#2f7fae', '#5c5f66', '#6b4fa0', '#a3261e', '#3b7a1e', '#8a5a2b', '#00707a'],
-  dark: ['#62b5f0', '#f29a52', '#3ecfa2', '#e08bbd', '#e6cf4a', '#9ad0ee', '#b4bac4', '#b9a2f0', '#f0857c', '#9ad36a', '#d3a878', '#5fd2dc'],
+  light: [
+    '#0b6aa8', '#c4500c', '#007a5a', '#a03f78', '#7a6000', '#2f7fae', '#5c5f66', '#6b4fa0', '#a3261e', '#3b7a1e',
+    '#8a5a2b', '#00707a'
+  ],
+  dark: [
+    '#62b5f0', '#f29a52', '#3ecfa2', '#e08bbd', '#e6cf4a', '#9ad0ee', '#b4bac4', '#b9a2f0', '#f0857c', '#9ad36a',
+    '#d3a878', '#5fd2dc'
+  ],
 };
 
 function channels(hex) {
@@ -62,7 +68,8 @@ function makeScale(values, {log = false, clip = false, centre = null, theme = 'l
     low = used.length ? (clip ? quantile(used, 0.02) : used[0]) : 0;
     high = used.length ? (clip ? quantile(used, 0.98) : used[used.length - 1]) : 1;
     if (!useLog && low > 0 && low < 0.5 * high) low = 0;
-    if (low === high) [low, high] = useLog ? [low / 2, high * 2] : [low - Math.abs(low || 1) / 2, high + Math.abs(high || 1) / 2];
+    if (low === high)
+      [low, high] = useLog ? [low / 2, high * 2] : [low - Math.abs(low || 1) / 2, high + Math.abs(high || 1) / 2];
   }
   const share = value => useLog
     ? (value > 0 ? Math.log(value / low) / Math.log(high / low) : 0)

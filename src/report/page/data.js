@@ -3,8 +3,10 @@
 const OUTSIDE = 'outside';
 
 const MODULE_ORDER = [
-  'embed_tokens', 'wte', 'wpe', 'input_layernorm', 'ln_1', 'q_proj', 'k_proj', 'v_proj', 'q_norm', 'k_norm', 'qkv_proj', 'c_attn', 'o_proj',
-  'post_attention_layernorm', 'ln_2', 'gate', 'gate_proj', 'up_proj', 'gate_up_proj', 'c_fc', 'down_proj', 'c_proj', 'norm', 'ln_f', 'lm_head',
+  'embed_tokens', 'wte',    'wpe',       'input_layernorm', 'ln_1',         'q_proj', 'k_proj',
+  'v_proj',       'q_norm', 'k_norm',    'qkv_proj',        'c_attn',       'o_proj', 'post_attention_layernorm',
+  'ln_2',         'gate',   'gate_proj', 'up_proj',         'gate_up_proj', 'c_fc',   'down_proj',
+  'c_proj',       'norm',   'ln_f',      'lm_head',
 ];
 
 function moduleRank(module) {
@@ -43,7 +45,8 @@ function combineHistograms(rows) {
   const exponents = [...counts.keys()].sort((a, b) => a - b);
   if (exponents.length === 0) return {first_exponent: 0, counts: []};
   const all = [];
-  for (let exponent = exponents[0]; exponent <= exponents[exponents.length - 1]; ++exponent) all.push(counts.get(exponent) || 0);
+  for (let exponent = exponents[0]; exponent <= exponents[exponents.length - 1]; ++exponent)
+    all.push(counts.get(exponent) || 0);
   return {first_exponent: exponents[0], counts: all};
 }
 
@@ -56,8 +59,11 @@ function combineRealised(rows) {
   const dot = parts.reduce((sum, part) =>
     sum + (numberOf(part.cosine) || 0) * (numberOf(part.wanted_norm) || 0) * (numberOf(part.realised_norm) || 0), 0);
   return {
-    elements, wanted_norm: wanted, realised_norm: realised,
-    changed: parts.reduce((sum, part) => sum + (numberOf(part.changed) || 0) * (numberOf(part.elements) || 0), 0) / elements,
+    elements,
+    wanted_norm: wanted,
+    realised_norm: realised,
+    changed:
+        parts.reduce((sum, part) => sum + (numberOf(part.changed) || 0) * (numberOf(part.elements) || 0), 0) / elements,
     cosine: wanted > 0 && realised > 0 ? dot / (wanted * realised) : NaN,
   };
 }
@@ -107,8 +113,12 @@ function keyed(rows, key) {
 
 function vectorOf(vector) {
   return {
-    name: vector.name, total: vector.total, layers: keyed(vector.layers, 'layer'), modules: keyed(vector.modules, 'module'),
-    blocks: keyed(vector.blocks, 'block'), tensors: keyed(vector.tensors, 'name'),
+    name: vector.name,
+    total: vector.total,
+    layers: keyed(vector.layers, 'layer'),
+    modules: keyed(vector.modules, 'module'),
+    blocks: keyed(vector.blocks, 'block'),
+    tensors: keyed(vector.tensors, 'name'),
   };
 }
 
@@ -124,7 +134,14 @@ class Analysis {
       for (const tensor of vector.tensors || []) {
         if (seen.has(tensor.name)) continue;
         const layer = typeof tensor.layer === 'number' ? tensor.layer : null;
-        const site = {name: tensor.name, layer, module: String(tensor.module), block: tensor.block, shape: tensor.shape, elements: tensor.elements};
+        const site = {
+          name: tensor.name,
+          layer,
+          module: String(tensor.module),
+          block: tensor.block,
+          shape: tensor.shape,
+          elements: tensor.elements
+        };
         seen.set(tensor.name, site);
         this.sites.push(site);
       }
@@ -166,7 +183,10 @@ class Analysis {
       const place = named(pair);
       if (!place) continue;
       this.pairs.set(place.join(' '), {
-        total: pair.total, layers: keyed(pair.layers, 'layer'), modules: keyed(pair.modules, 'module'), tensors: keyed(pair.tensors, 'name'),
+        total: pair.total,
+        layers: keyed(pair.layers, 'layer'),
+        modules: keyed(pair.modules, 'module'),
+        tensors: keyed(pair.tensors, 'name'),
       });
     }
   }

@@ -32,7 +32,8 @@ function makeDetails(host) {
 }
 
 function showSpectrum(panel, scope) {
-  const isNarrow = scope.kind === 'tensor' || (scope.kind === 'place' && scope.place.layer !== null && scope.place.module !== null);
+  const isNarrow =
+      scope.kind === 'tensor' || (scope.kind === 'place' && scope.place.layer !== null && scope.place.module !== null);
   const found = spectrumNow();
   const isMatrix = scope.sites.some(site => Array.isArray(site.shape) && site.shape.length === 2);
   panel.setShown(isNarrow && (Boolean(found) || isMatrix));
@@ -42,23 +43,38 @@ function showSpectrum(panel, scope) {
     return;
   }
   panel.setNote('');
-  panel.body.replaceChildren(emptyText(scope.sites.some(site => (analysisNow().vectors[store.view.v].tensors.get(site.name) || {}).spectrum)
-    ? 'Several matrices lie here: choose one of them above.' : 'Not computed: run suture analyze with --spectrum.'));
+  panel.body.replaceChildren(emptyText(
+      scope.sites.some(site => (analysisNow().vectors[store.view.v].tensors.get(site.name) || {}).spectrum) ?
+          'Several matrices lie here: choose one of them above.' :
+          'Not computed: run suture analyze with --spectrum.'));
 }
 
 function scopeNumbers({row, pair, sites}) {
   const value = (key, format) => format(numberOf(row[key]));
   const entries = [
-    ['norm', value('norm', formatNumber)], ['relative norm', value('relative_norm', formatPercent)], ['RMS', value('rms', formatNumber)],
-    ['largest', value('max', formatNumber)], ['changed', value('changed', formatPercent)],
-    ['elements', formatCount(numberOf(row.elements)), sites.length > 1 ? `in ${plural(sites.length, 'tensor')}` : formatShape((sites[0] || {}).shape)],
+    ['norm', value('norm', formatNumber)],
+    ['relative norm', value('relative_norm', formatPercent)],
+    ['RMS', value('rms', formatNumber)],
+    ['largest', value('max', formatNumber)],
+    ['changed', value('changed', formatPercent)],
+    [
+      'elements', formatCount(numberOf(row.elements)),
+      sites.length > 1 ? `in ${plural(sites.length, 'tensor')}` : formatShape((sites[0] || {}).shape)
+    ],
   ];
   if (row.realised) entries.push(
     ['realised norm', formatNumber(ratio(row.realised.realised_norm, row.realised.wanted_norm)), 'of the norm wanted'],
     ['realised cosine', formatNumber(numberOf(row.realised.cosine))]);
-  if (pair) entries.push(
-    ['cosine', formatSigned(numberOf(pair.cosine)), `with ${shortened(analysisNow().vectors[partnerNow()].name, 20)}`],
-    ['signs agree', formatPercent(numberOf(pair.sign_agreement)), `chance ${formatPercent(numberOf(pair.sign_agreement_by_chance))}`]);
+  if (pair)
+    entries.push(
+        [
+          'cosine', formatSigned(numberOf(pair.cosine)),
+          `with ${shortened(analysisNow().vectors[partnerNow()].name, 20)}`
+        ],
+        [
+          'signs agree', formatPercent(numberOf(pair.sign_agreement)),
+          `chance ${formatPercent(numberOf(pair.sign_agreement_by_chance))}`
+        ]);
   const list = numbersList(entries);
   list.tabIndex = 0;
   return withTip(list, () => [scopeNow().title, exactLines({row, pair})]);
@@ -69,8 +85,14 @@ const LISTED_TENSORS = 12;
 function listTensors(list, scope) {
   const few = scope.kind === 'place' && scope.sites.length > 0 && scope.sites.length <= LISTED_TENSORS;
   list.hidden = !few;
-  list.replaceChildren(...(few ? scope.sites.map(site => html('li', {}, html('button', {type: 'button', class: 'link', onclick: () => setView({t: site.name})},
-    nameOf(shortened(site.name, 64)), html('small', {}, ` ${formatShape(site.shape)}`)))) : []));
+  list.replaceChildren(
+      ...(few ? scope.sites.map(
+                    site => html(
+                        'li', {},
+                        html(
+                            'button', {type: 'button', class: 'link', onclick: () => setView({t: site.name})},
+                            nameOf(shortened(site.name, 64)), html('small', {}, ` ${formatShape(site.shape)}`)))) :
+                []));
 }
 
 /** One step back: from a tensor to its place, from a place to the whole, then out of the selection. */

@@ -19,7 +19,8 @@ function makeEffectSize(host) {
 /** The measure of the map, as far as whole layers have it. */
 function sizeMeasure(analysis) {
   const measure = measureOf(store.view.m);
-  const isKnown = analysis.rows.some((_, row) => measure.value(analysis.layer(store.view.v, partnerNow(), row)) !== null);
+  const isKnown =
+      analysis.rows.some((_, row) => measure.value(analysis.layer(store.view.v, partnerNow(), row)) !== null);
   return isKnown ? measure : measureOf('relative');
 }
 
@@ -30,12 +31,16 @@ function effectSizePoints() {
   const family = ablation.families.find(known => known.name === store.view.fam);
   if (!family || !family.byLayer) return null;
   const measure = sizeMeasure(analysis);
-  return family.arms.map(arm => {
-    const layer = layerOfArm(arm);
-    const row = analysis.rows.indexOf(layer);
-    const found = row < 0 ? null : analysis.layer(store.view.v, partnerNow(), row);
-    return {arm, layer, size: found ? measure.value(found) : null, effect: ablation.effect(arm, store.view.am)};
-  }).filter(point => point.size !== null && Number.isFinite(point.size) && point.effect && Number.isFinite(point.effect.difference));
+  return family.arms
+      .map(arm => {
+        const layer = layerOfArm(arm);
+        const row = analysis.rows.indexOf(layer);
+        const found = row < 0 ? null : analysis.layer(store.view.v, partnerNow(), row);
+        return {arm, layer, size: found ? measure.value(found) : null, effect: ablation.effect(arm, store.view.am)};
+      })
+      .filter(
+          point => point.size !== null && Number.isFinite(point.size) && point.effect &&
+              Number.isFinite(point.effect.difference));
 }
 
 function ranksOf(values) {
@@ -71,22 +76,45 @@ function drawEffectSize(panel, points) {
   const width = panel.width();
   const height = 270;
   const log = store.view.log && points.every(point => point.size > 0);
-  const x = makeAxis(...extentOf(points.map(point => point.size), {log}), 64, width - 16, {log, count: width > 420 ? 6 : 3});
-  const y = makeAxis(...extentOf(points.flatMap(({effect}) => [effect.difference, effect.low, effect.high]), {zero: true}), height - 44, 18);
-  const figure = svg('svg', {class: 'figure', width, height, role: 'group', 'aria-labelledby': 'effect-size-title', 'aria-describedby': 'effect-size-note'},
-    verticalAxis(y, 64, format, {title: 'effect', to: width - 16}),
-    horizontalAxis(x, height - 44, measure.format, {title: measure.label.toLowerCase() + (log ? ', log scale' : ''), from: 64, to: width - 16}),
-    svg('line', {class: 'zero', x1: 64, x2: width - 16, y1: y(0), y2: y(0)}));
+  const x =
+      makeAxis(...extentOf(points.map(point => point.size), {log}), 64, width - 16, {log, count: width > 420 ? 6 : 3});
+  const y = makeAxis(
+      ...extentOf(points.flatMap(({effect}) => [effect.difference, effect.low, effect.high]), {zero: true}),
+      height - 44, 18);
+  const figure =
+      svg('svg', {
+        class: 'figure',
+        width,
+        height,
+        role: 'group',
+        'aria-labelledby': 'effect-size-title',
+        'aria-describedby': 'effect-size-note'
+      },
+          verticalAxis(y, 64, format, {title: 'effect', to: width - 16}),
+          horizontalAxis(
+              x, height - 44, measure.format,
+              {title: measure.label.toLowerCase() + (log ? ', log scale' : ''), from: 64, to: width - 16}),
+          svg('line', {class: 'zero', x1: 64, x2: width - 16, y1: y(0), y2: y(0)}));
   const rings = new Map();
   for (const {arm, layer, size, effect} of points) {
     const verdict = ablation.verdict(effect, am);
-    const mark = svg('g', {class: 'point' + (isPlaceSelected(layer, null) ? '' : ' faded'), tabindex: 0, role: 'img', id: `size-${layer}`,
-      'aria-label': `${layerTitle(layer)}: ${measure.format(size)}, effect ${format(effect.difference)}`});
+    const mark = svg('g', {
+      class: 'point' + (isPlaceSelected(layer, null) ? '' : ' faded'),
+      tabindex: 0,
+      role: 'img',
+      id: `size-${layer}`,
+      'aria-label': `${layerTitle(layer)}: ${measure.format(size)}, effect ${format(effect.difference)}`
+    });
     if (effect.low !== null && effect.high !== null)
-      mark.append(svg('line', {class: 'interval thin', x1: x(size), x2: x(size), y1: y(effect.low), y2: y(effect.high)}));
+      mark.append(
+          svg('line', {class: 'interval thin', x1: x(size), x2: x(size), y1: y(effect.low), y2: y(effect.high)}));
     mark.append(svg('circle', {class: `dot ${verdict}`, cx: x(size), cy: y(effect.difference), r: 5}));
-    if (points.length <= 40) mark.append(svg('text', {class: 'note-text', x: x(size) + 8, y: y(effect.difference) - 6}, layer === OUTSIDE ? 'outside' : layer));
-    withTip(mark, () => [layerTitle(layer), [[measure.label.toLowerCase(), exact(size)], ...ablation.lines(arm, am)], 2]);
+    if (points.length <= 40)
+      mark.append(
+          svg('text', {class: 'note-text', x: x(size) + 8, y: y(effect.difference) - 6},
+              layer === OUTSIDE ? 'outside' : layer));
+    withTip(
+        mark, () => [layerTitle(layer), [[measure.label.toLowerCase(), exact(size)], ...ablation.lines(arm, am)], 2]);
     mark.addEventListener('pointerenter', () => setHover({layer, module: null}));
     mark.addEventListener('pointerleave', () => setHover(null));
     mark.addEventListener('click', () => pickArm(arm, layer));
@@ -96,13 +124,19 @@ function drawEffectSize(panel, points) {
   }
   setFigure(panel, figure);
   const rho = rankCorrelation(points.map(point => point.size), points.map(point => Math.abs(point.effect.difference)));
-  panel.setNote(`${visible(store.view.fam)}: each layer’s effect against its ${measure.label.toLowerCase()}.`,
-    Number.isFinite(rho) ? ` Spearman’s ρ of size and |effect| ${formatSigned(Number(rho.toFixed(2)))} over ${points.length} parts.` : '');
+  panel.setNote(
+      `${visible(store.view.fam)}: each layer’s effect against its ${measure.label.toLowerCase()}.`,
+      Number.isFinite(rho) ?
+          ` Spearman’s ρ of size and |effect| ${formatSigned(Number(rho.toFixed(2)))} over ${points.length} parts.` :
+          '');
   return rings;
 }
 
 function effectSizeCsv() {
   const measure = sizeMeasure(analysisNow());
-  return [['part', measure.id, 'effect', 'low_95', 'high_95', 'p_holm'], ...(effectSizePoints() || []).map(({layer, size, effect}) =>
-    [layer, size, effect.difference, effect.low, effect.high, effect.pHolm])];
+  return [
+    ['part', measure.id, 'effect', 'low_95', 'high_95', 'p_holm'],
+    ...(effectSizePoints() || [])
+        .map(({layer, size, effect}) => [layer, size, effect.difference, effect.low, effect.high, effect.pHolm])
+  ];
 }

@@ -15,12 +15,20 @@ function makeExplore(host) {
   live.fidelity = html('div', {class: 'fidelity', id: 'explore-fidelity'});
   live.sample = html('div', {class: 'sample', id: 'explore-sample'});
   live.command = html('code', {id: 'explore-command'});
-  panel.body.append(html('div', {class: 'explore-grid'},
-    html('div', {class: 'explore-controls'}, scaleSliders(live), layerSwitches(live), moduleSwitches(live), onlyField(live), live.fidelity),
-    html('div', {class: 'explore-answers'}, live.status, live.score, live.sample)),
-  html('div', {class: 'command'}, live.command, copyButton('copy', () => live.answer ? live.answer.command : '')), exportForm(live));
-  panel.setNote(nameOf(explore.target), ' with exactly this injection, in place.', explore.task
-    ? ` Score: ${visible(explore.task.name)}, ${visible(explore.task.metric)}, ${plural(explore.task.records, 'record')}.` : ' No task was given, so there is no score.');
+  panel.body.append(
+      html(
+          'div', {class: 'explore-grid'},
+          html(
+              'div', {class: 'explore-controls'}, scaleSliders(live), layerSwitches(live), moduleSwitches(live),
+              onlyField(live), live.fidelity),
+          html('div', {class: 'explore-answers'}, live.status, live.score, live.sample)),
+      html('div', {class: 'command'}, live.command, copyButton('copy', () => live.answer ? live.answer.command : '')),
+      exportForm(live));
+  panel.setNote(
+      nameOf(explore.target), ' with exactly this injection, in place.',
+      explore.task ? ` Score: ${visible(explore.task.name)}, ${visible(explore.task.metric)}, ${
+                         plural(explore.task.records, 'record')}.` :
+                     ' No task was given, so there is no score.');
   const send = settled(() => requestEdit(live), EXPLORE_WAIT);
   let sent = JSON.stringify([scalesNow(live), store.view.xo]);
   whenChanged(['xs', 'xo'], () => {
@@ -47,10 +55,24 @@ function scaleSliders(live) {
       scales[i] = value;
       setView({xs: scales});
     };
-    const slider = html('input', {type: 'range', min: -1, max: 2, step: 0.05, id: `scale-${i}`, 'aria-label': `scale of ${visible(vector)}`, oninput: () => set(Number(slider.value))});
-    const number = html('input', {type: 'number', step: 0.05, 'aria-label': `scale of ${visible(vector)}, as a number`, onchange: () => set(Number(number.value))});
+    const slider = html('input', {
+      type: 'range',
+      min: -1,
+      max: 2,
+      step: 0.05,
+      id: `scale-${i}`,
+      'aria-label': `scale of ${visible(vector)}`,
+      oninput: () => set(Number(slider.value))
+    });
+    const number = html('input', {
+      type: 'number',
+      step: 0.05,
+      'aria-label': `scale of ${visible(vector)}, as a number`,
+      onchange: () => set(Number(number.value))
+    });
     live.sliders.push({slider, number});
-    return html('div', {class: 'scale'}, html('label', {for: `scale-${i}`}, nameOf(shortened(vector, 48))), slider, number);
+    const label = html('label', {for: `scale-${i}`}, nameOf(shortened(vector, 48)));
+    return html('div', {class: 'scale'}, label, slider, number);
   }));
 }
 
@@ -100,7 +122,10 @@ function switchGroup(live, title, key, members, label) {
     const now = switchesNow(live);
     const next = toggled(now[key], member);
     // From nothing at all, one switch turns its whole row or column on.
-    const full = {layers: new Set(now.sites.map(site => site.layer)), modules: new Set(now.sites.map(site => site.module))};
+    const full = {
+      layers: new Set(now.sites.map(site => site.layer)),
+      modules: new Set(now.sites.map(site => site.module))
+    };
     const other = key === 'layers' ? 'modules' : 'layers';
     const rest = now[other].size === 0 ? full[other] : now[other];
     setSwitches(live, key === 'layers' ? next : rest, key === 'layers' ? rest : next);
@@ -113,17 +138,25 @@ function switchGroup(live, title, key, members, label) {
 }
 
 function layerSwitches(live) {
-  const layers = [...new Set(sitesOfExplore(live).map(site => site.layer))].sort((a, b) => (a === null) - (b === null) || a - b);
+  const layers =
+      [...new Set(sitesOfExplore(live).map(site => site.layer))].sort((a, b) => (a === null) - (b === null) || a - b);
   return switchGroup(live, 'layers', 'layers', layers, layer => layer === null ? 'outside' : String(layer));
 }
 
 function moduleSwitches(live) {
   const analysis = analysisNow();
-  return switchGroup(live, 'modules', 'modules', analysis ? analysis.columns : live.explore.modules, module => visible(module));
+  return switchGroup(
+      live, 'modules', 'modules', analysis ? analysis.columns : live.explore.modules, module => visible(module));
 }
 
 function onlyField(live) {
-  const field = html('input', {type: 'text', id: 'explore-only', spellcheck: 'false', placeholder: 'everything', onchange: () => setView({xo: readOnly(field.value)})});
+  const field = html('input', {
+    type: 'text',
+    id: 'explore-only',
+    spellcheck: 'false',
+    placeholder: 'everything',
+    onchange: () => setView({xo: readOnly(field.value)})
+  });
   live.only = field;
   return html('div', {class: 'only-line'}, html('label', {for: 'explore-only'}, html('code', {}, '--only')), field,
     html('button', {type: 'button', class: 'quiet', onclick: () => setView({xo: store.view.sel})}, 'from the map'),
@@ -138,15 +171,22 @@ function showControls(live) {
   });
   const now = switchesNow(live);
   for (const key of ['layers', 'modules'])
-    for (const [member, button] of live.inputs[key]) button.setAttribute('aria-pressed', now[key].has(member) ? 'true' : 'false');
+    for (const [member, button] of live.inputs[key])
+      button.setAttribute('aria-pressed', now[key].has(member) ? 'true' : 'false');
   live.only.value = visible(store.view.xo);
 }
 
 // --- Requests: one on its way at a time, and then only the newest state -------------------------------
 
 async function post(live, path, body) {
-  const answer = await fetch(live.explore.api + path, {method: 'POST', headers: {'Content-Type': 'application/json'}, body: JSON.stringify(body),
-    cache: 'no-store', credentials: 'omit', referrerPolicy: 'no-referrer'});
+  const answer = await fetch(live.explore.api + path, {
+    method: 'POST',
+    headers: {'Content-Type': 'application/json'},
+    body: JSON.stringify(body),
+    cache: 'no-store',
+    credentials: 'omit',
+    referrerPolicy: 'no-referrer'
+  });
   let read = null;
   try {
     read = await answer.json();
@@ -182,76 +222,9 @@ function setStatus(live, text, isProblem = false) {
   live.panel.section.setAttribute('aria-busy', text === 'computing…' ? 'true' : 'false');
 }
 
-function showAnswer(live, answer) {
-  live.shown = answer.edit;
-  live.answer = answer;
-  const seconds = numberOf(answer.seconds);
-  setStatus(live, seconds === null ? 'done' : `answered in ${seconds < 1 ? `${Math.round(1000 * seconds)} ms` : `${seconds.toFixed(1)} s`}`);
-  live.command.textContent = visible(answer.command);
-  live.score.replaceChildren(...(answer.score ? [scoreFigure(live, answer.score)] : []));
-  live.sample.replaceChildren(...(answer.sample ? sampleAnswers(answer.sample) : []));
-  live.fidelity.replaceChildren(...(answer.realised ? [fidelityFigure(live, answer.realised)] : []));
-}
-
-function scoreFigure(live, score) {
-  const task = live.explore.task || {};
-  const isShare = Boolean(task.is_share);
-  const format = isShare ? formatPercent : formatNumber;
-  const signed = isShare ? formatPoints : formatSigned;
-  const [value, reference, difference] = [score.value, score.reference_value, score.difference].map(numberOf);
-  const interval = Array.isArray(score.interval_95) ? score.interval_95.map(numberOf) : null;
-  const isGain = difference !== null && difference !== 0 && (difference > 0) === (task.higher_is_better !== false);
-  const clear = interval && (interval[0] > 0 || interval[1] < 0);
-  const width = 300;
-  const ends = interval && reference !== null ? interval.map(end => reference + end) : [];
-  const axis = makeAxis(...(isShare ? [0, 1] : extentOf([value, reference, ...ends], {room: 0.3})), 10, width - 10);
-  const figure = svg('svg', {class: 'score-line', width, height: 34, role: 'img', 'aria-label': `score ${format(value)}, alone ${format(reference)}`},
-    svg('line', {class: 'rule', x1: 10, x2: width - 10, y1: 14, y2: 14}));
-  if (ends.length) figure.append(svg('line', {class: 'interval ' + (clear ? (isGain ? 'gain' : 'loss') : 'none'), x1: clamp(axis(ends[0]), 0, width), x2: clamp(axis(ends[1]), 0, width), y1: 14, y2: 14}));
-  if (reference !== null && Number.isFinite(reference)) figure.append(svg('line', {class: 'reference', x1: axis(reference), x2: axis(reference), y1: 5, y2: 23}),
-    svg('text', {class: 'tiny', x: clamp(axis(reference), 24, width - 24), y: 33, 'text-anchor': 'middle'}, 'alone'));
-  if (value !== null && Number.isFinite(value)) figure.append(svg('circle', {class: `dot ${clear ? (isGain ? 'gain' : 'loss') : 'none'}`, cx: axis(value), cy: 14, r: 6}));
-  return html('div', {}, html('p', {class: 'big'}, html('strong', {}, format(value)), html('span', {}, ` ${signed(difference)} against ${format(reference)} alone`)),
-    figure, html('p', {class: 'note'}, `${visible(score.metric)} on ${plural(score.records, 'record')}` + (interval ? `; 95 % interval of the difference ${signed(interval[0])} to ${signed(interval[1])}` : '')));
-}
-
-function sampleAnswers({prompt, answer, reference_answer: before}) {
-  const block = (label, text) => [html('dt', {}, label), html('dd', {}, nameOf(text))];
-  return [html('h3', {}, 'A sample'), html('dl', {}, ...block('prompt', prompt), ...block('alone', before), ...block('with this', answer))];
-}
-
-/** Wanted and realised norm per layer, and how much of the direction is left. */
-function fidelityFigure(live, realised) {
-  // Layers without any change are not in the answer.
-  const changed = keyed(realised.layers, 'layer');
-  const layers = [...Array.from({length: live.explore.layers}, (_, layer) => ({...changed.get(layer), label: String(layer)})),
-    ...(realised.outside_layers ? [{...realised.outside_layers, label: 'out'}] : [])];
-  const width = Math.max(240, live.fidelity.clientWidth || 300);
-  const height = 120;
-  const most = Math.max(...layers.map(row => numberOf(row.wanted_norm) || 0), 1e-12);
-  const [left, bottom, top] = [44, height - 22, 20];
-  const step = (width - left - 6) / Math.max(1, layers.length);
-  const y = makeAxis(0, most * 1.05, bottom, top, {count: 2});
-  const figure = svg('svg', {class: 'fidelity-figure', width, height, role: 'group', 'aria-label': 'Norm per layer: wanted and left by rounding'},
-    verticalAxis(y, left, formatNumber, {title: 'norm per layer: outline wanted, filled realised', to: width - 6}));
-  layers.forEach((row, i) => {
-    const [wanted, left_] = [numberOf(row.wanted_norm) || 0, numberOf(row.realised_norm) || 0];
-    const x = left + i * step + step * 0.12;
-    const bar = svg('g', {tabindex: 0, role: 'img', 'aria-label': `${row.label}: wanted ${formatNumber(wanted)}, realised ${formatNumber(left_)}`},
-      svg('rect', {class: 'bar', x, width: step * 0.76, y: y(Math.min(left_, most * 1.05)), height: Math.max(0, bottom - y(Math.min(left_, most * 1.05)))}),
-      svg('rect', {class: 'wanted', x, width: step * 0.76, y: y(wanted), height: Math.max(0, bottom - y(wanted))}));
-    withTip(bar, () => [row.label === 'out' ? layerTitle(OUTSIDE) : `layer ${row.label}`, [['wanted norm', exact(numberOf(row.wanted_norm))], ['realised norm', exact(numberOf(row.realised_norm))],
-      ['norm ratio', exact(numberOf(row.norm_ratio))], ['cosine', exact(numberOf(row.cosine))], ['share changed', exact(numberOf(row.changed))]], 2]);
-    figure.append(bar);
-    if (layers.length <= 16 || i % 4 === 0) figure.append(svg('text', {class: 'tiny', x: x + step * 0.38, y: bottom + 14, 'text-anchor': 'middle'}, row.label));
-  });
-  const total = realised.total || {};
-  return html('div', {}, numbersList([['norm', formatNumber(numberOf(total.wanted_norm))], ['left by rounding', formatPercent(numberOf(total.norm_ratio))],
-    ['cosine', formatNumber(numberOf(total.cosine))], ['elements changed', formatPercent(numberOf(total.changed))]]), figure);
-}
-
 function exportForm(live) {
-  const folder = html('input', {type: 'text', id: 'export-output', placeholder: 'folder of the new model', spellcheck: 'false'});
+  const folder =
+      html('input', {type: 'text', id: 'export-output', placeholder: 'folder of the new model', spellcheck: 'false'});
   const result = html('p', {class: 'note', role: 'status'});
   const button = html('button', {type: 'button', class: 'copy', id: 'export-model', onclick: async () => {
     if (folder.value.trim() === '') {
@@ -262,8 +235,10 @@ function exportForm(live) {
     button.disabled = true;
     result.textContent = 'writing…';
     try {
-      const {status, read} = await post(live, '/export', {scales: scalesNow(live), only: store.view.xo, output: folder.value.trim()});
-      result.textContent = status === 200 ? `wrote ${visible(read.written)}` : visible(read.error || `the program answered with status ${status}`);
+      const {status, read} =
+          await post(live, '/export', {scales: scalesNow(live), only: store.view.xo, output: folder.value.trim()});
+      result.textContent = status === 200 ? `wrote ${visible(read.written)}` :
+                                            visible(read.error || `the program answered with status ${status}`);
     } catch {
       result.textContent = 'The program does not answer: has it ended?';
     }

@@ -1,7 +1,9 @@
 // A view as a file: the figure as SVG or PNG with what the style sheet gave it, the numbers as CSV.
 
-const EXPORTED_STYLES = ['fill', 'fill-opacity', 'stroke', 'stroke-width', 'stroke-dasharray', 'stroke-opacity', 'opacity',
-  'font-family', 'font-size', 'font-weight', 'text-anchor', 'dominant-baseline'];
+const EXPORTED_STYLES = [
+  'fill', 'fill-opacity', 'stroke', 'stroke-width', 'stroke-dasharray', 'stroke-opacity', 'opacity', 'font-family',
+  'font-size', 'font-weight', 'text-anchor', 'dominant-baseline'
+];
 const EXPORT_MARGIN = 16;
 
 function download(fileName, blob) {
@@ -20,7 +22,8 @@ function inlineStyles(from, to) {
     const value = style.getPropertyValue(key);
     if (value && !(key === 'opacity' && value === '1')) to.setAttribute(key, value);
   }
-  for (const attribute of ['class', 'tabindex', 'role', 'aria-activedescendant', 'aria-label', 'style']) to.removeAttribute(attribute);
+  for (const attribute of ['class', 'tabindex', 'role', 'aria-activedescendant', 'aria-label', 'style'])
+    to.removeAttribute(attribute);
   for (let i = 0; i < from.children.length; ++i) inlineStyles(from.children[i], to.children[i]);
 }
 
@@ -39,12 +42,19 @@ function figureText(figure, title, note) {
   copy.setAttribute('width', width);
   copy.setAttribute('height', height);
   const font = {'font-family': 'system-ui, sans-serif'};
-  const whole = svg('svg', {xmlns: SVG_SPACE, width: width + 2 * EXPORT_MARGIN, height: height + head + EXPORT_MARGIN},
-    svg('rect', {width: '100%', height: '100%', fill: colour('--surface')}),
-    svg('text', {x: EXPORT_MARGIN, y: 21, 'font-size': 14, 'font-weight': 600, fill: colour('--ink'), ...font}, title),
-    svg('text', {x: EXPORT_MARGIN, y: 37, 'font-size': 11, fill: colour('--muted'), ...font}, shortened(note, Math.floor(width / 5.6))),
-    copy);
-  return {text: new XMLSerializer().serializeToString(whole), width: width + 2 * EXPORT_MARGIN, height: height + head + EXPORT_MARGIN};
+  const whole =
+      svg('svg', {xmlns: SVG_SPACE, width: width + 2 * EXPORT_MARGIN, height: height + head + EXPORT_MARGIN},
+          svg('rect', {width: '100%', height: '100%', fill: colour('--surface')}),
+          svg('text', {x: EXPORT_MARGIN, y: 21, 'font-size': 14, 'font-weight': 600, fill: colour('--ink'), ...font},
+              title),
+          svg('text', {x: EXPORT_MARGIN, y: 37, 'font-size': 11, fill: colour('--muted'), ...font},
+              shortened(note, Math.floor(width / 5.6))),
+          copy);
+  return {
+    text: new XMLSerializer().serializeToString(whole),
+    width: width + 2 * EXPORT_MARGIN,
+    height: height + head + EXPORT_MARGIN
+  };
 }
 
 function exportSvg(fileName, figure, title, note) {

@@ -46,7 +46,8 @@ function tickText(format, value) {
 }
 
 function formatSigned(value) {
-  const text = value !== null && Number.isFinite(value) ? formatNumber(Number(value.toPrecision(3))) : formatNumber(value);
+  const text =
+      value !== null && Number.isFinite(value) ? formatNumber(Number(value.toPrecision(3))) : formatNumber(value);
   return value > 0 ? '+' + text : text;
 }
 

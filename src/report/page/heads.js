@@ -13,10 +13,16 @@ function headStrips(analysis, v, w, layer) {
     const row = vector.tensors.get(site.name);
     if (!row || !row.heads || !Array.isArray(row.heads.norms) || row.heads.norms.length === 0) continue;
     // A bias has heads as well, but it is the weight's that one looks for.
-    if (strips.some(strip => strip.site.module === site.module && (strip.site.elements || 0) >= (site.elements || 0))) continue;
+    if (strips.some(strip => strip.site.module === site.module && (strip.site.elements || 0) >= (site.elements || 0)))
+      continue;
     const pairRow = pair ? pair.tensors.get(site.name) : null;
-    const strip = {site, norms: row.heads.norms.map(numberOf), bases: Array.isArray(row.heads.base_norms) ? row.heads.base_norms.map(numberOf) : null,
-      cosines: pairRow && pairRow.heads && Array.isArray(pairRow.heads.cosines) ? pairRow.heads.cosines.map(numberOf) : null};
+    const strip = {
+      site,
+      norms: row.heads.norms.map(numberOf),
+      bases: Array.isArray(row.heads.base_norms) ? row.heads.base_norms.map(numberOf) : null,
+      cosines: pairRow && pairRow.heads && Array.isArray(pairRow.heads.cosines) ? pairRow.heads.cosines.map(numberOf) :
+                                                                                  null
+    };
     const same = strips.findIndex(known => known.site.module === site.module);
     if (same >= 0) strips[same] = strip;
     else strips.push(strip);
@@ -28,7 +34,12 @@ function headStrips(analysis, v, w, layer) {
 function headMeasure(strips) {
   const wanted = store.view.m;
   if (wanted === 'cosine' && strips.some(strip => strip.cosines))
-    return {label: 'cosine of the two vectors', format: formatSigned, centre: 0, value: (strip, head) => strip.cosines ? strip.cosines[head] : null};
+    return {
+      label: 'cosine of the two vectors',
+      format: formatSigned,
+      centre: 0,
+      value: (strip, head) => strip.cosines ? strip.cosines[head] : null
+    };
   if (wanted !== 'norm' && strips.every(strip => strip.bases))
     return {label: 'norm as a share of its base’s', format: formatPercent, centre: null, value: (strip, head) =>
       strip.bases[head] > 0 ? strip.norms[head] / strip.bases[head] : null};
@@ -56,21 +67,42 @@ function drawHeads(panel, {layer, strips, asked}) {
   const scale = makeScale(strips.flatMap(strip => strip.norms.map((_, head) => measure.value(strip, head))), {
     log: store.view.log, clip: store.view.clip, centre: measure.centre, theme: themeNow()});
   const height = 20 + strips.length * (stripHeight + gap) + 50;
-  const figure = svg('svg', {class: 'figure heads', width, height, role: 'group', 'aria-labelledby': `${panel.id}-title`});
+  const figure =
+      svg('svg', {class: 'figure heads', width, height, role: 'group', 'aria-labelledby': `${panel.id}-title`});
   const cell = (width - left - 6) / most;
   for (let head = 0; head < most; ++head)
-    if (cell > 15 || head % Math.ceil(18 / cell) === 0) figure.append(svg('text', {class: 'tiny', x: left + (head + 0.5) * cell, y: 12, 'text-anchor': 'middle'}, head));
+    if (cell > 15 || head % Math.ceil(18 / cell) === 0)
+      figure.append(svg('text', {class: 'tiny', x: left + (head + 0.5) * cell, y: 12, 'text-anchor': 'middle'}, head));
   strips.forEach((strip, i) => {
     const y = 20 + i * (stripHeight + gap);
     const span = most / strip.norms.length;
-    figure.append(svg('text', {class: 'label' + (asked.includes(strip.site.module) ? ' strong' : ''), x: left - 7, y: y + 15, 'text-anchor': 'end'}, shortened(strip.site.module, 9)));
+    figure.append(
+        svg('text', {
+          class: 'label' + (asked.includes(strip.site.module) ? ' strong' : ''),
+          x: left - 7,
+          y: y + 15,
+          'text-anchor': 'end'
+        },
+            shortened(strip.site.module, 9)));
     strip.norms.forEach((norm, head) => {
       const value = measure.value(strip, head);
-      const rect = svg('rect', {class: 'cell head' + (value === null ? ' missing' : ''), x: left + head * span * cell, y, width: Math.max(0.8, span * cell - 1), height: stripHeight,
-        rx: 1.5, fill: scale.colour(value), tabindex: head === 0 ? 0 : -1, role: 'img', 'aria-label': `${visible(strip.site.module)} head ${head}: ${measure.format(value)}`});
+      const rect = svg('rect', {
+        class: 'cell head' + (value === null ? ' missing' : ''),
+        x: left + head * span * cell,
+        y,
+        width: Math.max(0.8, span * cell - 1),
+        height: stripHeight,
+        rx: 1.5,
+        fill: scale.colour(value),
+        tabindex: head === 0 ? 0 : -1,
+        role: 'img',
+        'aria-label': `${visible(strip.site.module)} head ${head}: ${measure.format(value)}`
+      });
       withTip(rect, () => headContent(layer, strip, head, most));
       rect.addEventListener('keydown', event => {
-        const next = event.key === 'ArrowRight' ? rect.nextElementSibling : event.key === 'ArrowLeft' ? rect.previousElementSibling : null;
+        const next = event.key === 'ArrowRight' ? rect.nextElementSibling :
+            event.key === 'ArrowLeft'           ? rect.previousElementSibling :
+                                                  null;
         if (!next || !next.classList.contains('head')) return;
         event.preventDefault();
         next.focus();
@@ -79,10 +111,13 @@ function drawHeads(panel, {layer, strips, asked}) {
       figure.append(rect);
     });
   });
-  figure.append(colourLegend(scale, left, height - 44, Math.min(230, width - left - 10), measure.format, measure.label));
+  figure.append(
+      colourLegend(scale, left, height - 44, Math.min(230, width - left - 10), measure.format, measure.label));
   setFigure(panel, figure);
   const fewest = Math.min(...strips.map(strip => strip.norms.length));
-  panel.setNote(`${layerTitle(layer)}: ${plural(most, 'query head')}` + (fewest < most ? `; ${most / fewest} of them share each head of keys and values.` : '.'));
+  panel.setNote(
+      `${layerTitle(layer)}: ${plural(most, 'query head')}` +
+      (fewest < most ? `; ${most / fewest} of them share each head of keys and values.` : '.'));
 }
 
 function headContent(layer, strip, head, most) {
@@ -93,7 +128,8 @@ function headContent(layer, strip, head, most) {
   }
   if (strip.cosines) lines.push(['cosine', exact(strip.cosines[head])]);
   const span = most / strip.norms.length;
-  if (span > 1 && Number.isInteger(span)) lines.push(['serves query heads', `${head * span} to ${(head + 1) * span - 1}`]);
+  if (span > 1 && Number.isInteger(span))
+    lines.push(['serves query heads', `${head * span} to ${(head + 1) * span - 1}`]);
   return [`${layerTitle(layer)} · ${visible(strip.site.module)} · head ${head}`, lines, 0];
 }
 
@@ -101,6 +137,9 @@ function headsCsv() {
   const heads = headsNow();
   const rows = [['layer', 'module', 'head', 'norm', 'base_norm', 'cosine']];
   if (heads) for (const strip of heads.strips)
-    strip.norms.forEach((norm, head) => rows.push([heads.layer, strip.site.module, head, norm, strip.bases ? strip.bases[head] : null, strip.cosines ? strip.cosines[head] : null]));
+      strip.norms.forEach((norm, head) => rows.push([
+        heads.layer, strip.site.module, head, norm, strip.bases ? strip.bases[head] : null,
+        strip.cosines ? strip.cosines[head] : null
+      ]));
   return rows;
 }

@@ -43,34 +43,61 @@ function buildMap(map, analysis, shape) {
   const geometry = map.geometry = rowGeometry(rows);
   const right = Math.min(44, width * 0.08);
   map.cellWidth = Math.min(64, (width - MAP_LABELS - right) / columns.length);
-  map.cursor = {row: clamp(map.cursor.row, -1, rows.length - 1), column: clamp(map.cursor.column, -1, columns.length - 1)};
+  map.cursor = {
+    row: clamp(map.cursor.row, -1, rows.length - 1),
+    column: clamp(map.cursor.column, -1, columns.length - 1)
+  };
   const x = column => MAP_LABELS + column * map.cellWidth;
   map.x = x;
 
-  map.rowLabels = rows.map((layer, i) => svg('text', {class: 'label', x: MAP_LABELS - 7, y: geometry.y(i) + geometry.height / 2 + 4,
-    'text-anchor': 'end'}, rowLabel(rows, i, geometry)));
+  map.rowLabels = rows.map(
+      (layer, i) => svg(
+          'text', {class: 'label', x: MAP_LABELS - 7, y: geometry.y(i) + geometry.height / 2 + 4, 'text-anchor': 'end'},
+          rowLabel(rows, i, geometry)));
   map.columnLabels = columns.map((module, i) => svg('text', {class: 'label',
     transform: `translate(${x(i) + map.cellWidth / 2 + 3} ${MAP_HEADER - 8}) rotate(-50)`}, shortened(module, 16)));
   map.cells = new Map();
   const gap = map.cellWidth > 14 ? 1.5 : 0.75;
   for (const key of analysis.cells.keys()) {
     const [row, column] = [Math.floor(key / columns.length), key % columns.length];
-    map.cells.set(key, svg('rect', {class: 'cell', x: x(column), y: geometry.y(row), width: map.cellWidth - gap,
-      height: geometry.height - (geometry.height > 12 ? 1.5 : 0.75), rx: geometry.height > 12 ? 2 : 0, role: 'gridcell', id: `cell-${row}-${column}`}));
+    map.cells.set(key, svg('rect', {
+                    class: 'cell',
+                    x: x(column),
+                    y: geometry.y(row),
+                    width: map.cellWidth - gap,
+                    height: geometry.height - (geometry.height > 12 ? 1.5 : 0.75),
+                    rx: geometry.height > 12 ? 2 : 0,
+                    role: 'gridcell',
+                    id: `cell-${row}-${column}`
+                  }));
   }
   const byRow = rows.map((layer, row) => svg('g', {role: 'row', 'aria-label': layerTitle(layer)},
     ...columns.map((_, column) => map.cells.get(analysis.cellKey(row, column))).filter(Boolean)));
-  map.rowBand = svg('rect', {class: 'band', x: 0, width: x(columns.length), height: geometry.height, 'data-screen': 'only'});
-  map.columnBand = svg('rect', {class: 'band', y: 0, width: map.cellWidth, height: geometry.bottom, 'data-screen': 'only'});
+  map.rowBand =
+      svg('rect', {class: 'band', x: 0, width: x(columns.length), height: geometry.height, 'data-screen': 'only'});
+  map.columnBand =
+      svg('rect', {class: 'band', y: 0, width: map.cellWidth, height: geometry.bottom, 'data-screen': 'only'});
   map.open = svg('rect', {class: 'open'});
   map.cursorMark = svg('rect', {class: 'cursor', 'data-screen': 'only'});
   map.dragMark = svg('rect', {class: 'drag', 'data-screen': 'only'});
   for (const mark of [map.rowBand, map.columnBand, map.open, map.dragMark]) mark.setAttribute('visibility', 'hidden');
   map.legend = svg('g', {});
   map.width = width;
-  map.figure = svg('svg', {class: 'figure map', width, height: geometry.bottom + 62, role: 'grid', tabindex: 0, id: 'map-grid',
-    'aria-label': 'Layers by modules', 'aria-describedby': 'map-note', 'aria-rowcount': rows.length, 'aria-colcount': columns.length},
-    map.rowBand, map.columnBand, ...map.rowLabels, ...map.columnLabels, ...byRow, map.open, map.dragMark, map.cursorMark, map.legend);
+  map.figure =
+      svg('svg', {
+        class: 'figure map',
+        width,
+        height: geometry.bottom + 62,
+        role: 'grid',
+        tabindex: 0,
+        id: 'map-grid',
+        'aria-label': 'Layers by modules',
+        'aria-describedby': 'map-note',
+        'aria-rowcount': rows.length,
+        'aria-colcount': columns.length
+      },
+          map.rowBand, map.columnBand, ...map.rowLabels, ...map.columnLabels, ...byRow, map.open, map.dragMark,
+          map.cursorMark, map.legend);
   setFigure(map.panel, map.figure);
   listenToMap(map);
   moveCursorMark(map);
@@ -84,7 +111,8 @@ function mapValues(analysis, v, w, measure) {
 
 function mapScale(values, measure) {
   const {log, clip} = store.view;
-  return makeScale([...values], {log, clip, centre: measure.centre === undefined ? null : measure.centre, theme: themeNow()});
+  return makeScale(
+      [...values], {log, clip, centre: measure.centre === undefined ? null : measure.centre, theme: themeNow()});
 }
 
 function paintMap(map, analysis) {
@@ -102,19 +130,28 @@ function paintMap(map, analysis) {
     if (rect.getAttribute('class') !== className) rect.setAttribute('class', className);
     if (colour === null) rect.removeAttribute('fill');
     else if (rect.getAttribute('fill') !== colour) rect.setAttribute('fill', colour);
-    rect.setAttribute('aria-label', `${placeTitle(analysis.rows[Math.floor(key / analysis.columns.length)], analysis.columns[key % analysis.columns.length])}: ${measure.format(value)}`);
+    rect.setAttribute(
+        'aria-label',
+        `${
+            placeTitle(
+                analysis.rows[Math.floor(key / analysis.columns.length)],
+                analysis.columns[key % analysis.columns.length])}: ${measure.format(value)}`);
   }
-  map.legend.replaceChildren(colourLegend(scale, MAP_LABELS, map.geometry.bottom + 14, Math.min(300, map.width - MAP_LABELS - 12), measure.format, measure.unit));
+  map.legend.replaceChildren(colourLegend(
+      scale, MAP_LABELS, map.geometry.bottom + 14, Math.min(300, map.width - MAP_LABELS - 12), measure.format,
+      measure.unit));
   const place = store.view.at === null ? null : placeOf(store.view.at, analysis);
   placeMark(map, map.open, place);
-  const names = measure.pair ? [nameOf(analysis.vectors[v].name), ' and ', nameOf(analysis.vectors[w].name)] : [nameOf(analysis.vectors[v].name)];
+  const names = measure.pair ? [nameOf(analysis.vectors[v].name), ' and ', nameOf(analysis.vectors[w].name)] :
+                               [nameOf(analysis.vectors[v].name)];
   map.panel.setNote(`${measure.label}: `, ...names, measure.id === 'sign' ? signNote(analysis, v, w) : '');
 }
 
 function signNote(analysis, v, w) {
   const {pair} = analysis.total(v, w);
   if (!pair) return '';
-  return `. Over all elements ${formatPercent(numberOf(pair.sign_agreement))} agree, ${formatPercent(numberOf(pair.sign_agreement_by_chance))} would by chance; colour is the difference.`;
+  return `. Over all elements ${formatPercent(numberOf(pair.sign_agreement))} agree, ${
+      formatPercent(numberOf(pair.sign_agreement_by_chance))} would by chance; colour is the difference.`;
 }
 
 /** Puts a mark around a place: a cell, a row or a column. */
@@ -146,7 +183,8 @@ function setBox(mark, box) {
 function markHovered(map, hovered) {
   const analysis = analysisNow();
   if (!map.figure || !analysis) return;
-  const row = hovered && hovered.layer !== undefined && hovered.layer !== null ? analysis.rows.indexOf(hovered.layer) : -1;
+  const row =
+      hovered && hovered.layer !== undefined && hovered.layer !== null ? analysis.rows.indexOf(hovered.layer) : -1;
   const column = hovered && hovered.module ? analysis.columns.indexOf(hovered.module) : -1;
   map.rowBand.setAttribute('visibility', row < 0 ? 'hidden' : 'visible');
   if (row >= 0) map.rowBand.setAttribute('y', map.geometry.y(row) - 0.5);
@@ -182,8 +220,10 @@ function heatmapCsv() {
     for (const key of analysis.cells.keys()) {
       const found = analysis.cell(v, partner, key);
       if (!found.row) continue;
-      rows.push([vector.name, analysis.rows[Math.floor(key / analysis.columns.length)], analysis.columns[key % analysis.columns.length],
-        ...MEASURES.map(measure => measure.value(found))]);
+      rows.push([
+        vector.name, analysis.rows[Math.floor(key / analysis.columns.length)],
+        analysis.columns[key % analysis.columns.length], ...MEASURES.map(measure => measure.value(found))
+      ]);
     }
   });
   return rows;

@@ -68,7 +68,12 @@ function dragTo(map, place) {
   const from = boxOf(map, map.drag.from.row, map.drag.from.column);
   const to = boxOf(map, place.row, place.column);
   const [x, y] = [Math.min(from.x, to.x), Math.min(from.y, to.y)];
-  setBox(map.dragMark, {x, y, width: Math.max(from.x + from.width, to.x + to.width) - x, height: Math.max(from.y + from.height, to.y + to.height) - y});
+  setBox(map.dragMark, {
+    x,
+    y,
+    width: Math.max(from.x + from.width, to.x + to.width) - x,
+    height: Math.max(from.y + from.height, to.y + to.height) - y
+  });
 }
 
 function endDrag(map, event) {
@@ -124,8 +129,9 @@ function selectBetween(from, to, adds) {
 /** Adds a place to the selection, or takes it out where all of it is in. */
 function togglePlace(place) {
   const analysis = analysisNow();
-  const inside = [...analysis.cells.keys()].map(key => [Math.floor(key / analysis.columns.length), key % analysis.columns.length])
-    .filter(([row, column]) => isBetween(place, place, row, column));
+  const inside = [...analysis.cells.keys()]
+                     .map(key => [Math.floor(key / analysis.columns.length), key % analysis.columns.length])
+                     .filter(([row, column]) => isBetween(place, place, row, column));
   const isIn = inside.length > 0 && inside.every(([row, column]) => isPickedNow(row, column));
   selectPlaces((row, column) => isBetween(place, place, row, column) ? !isIn : isPickedNow(row, column));
 }
@@ -168,7 +174,8 @@ function mapKey(map, event) {
     }
     map.cursor = next;
     moveCursorMark(map);
-    if (next.row >= 0 && next.column >= 0) map.figure.setAttribute('aria-activedescendant', `cell-${next.row}-${next.column}`);
+    if (next.row >= 0 && next.column >= 0)
+      map.figure.setAttribute('aria-activedescendant', `cell-${next.row}-${next.column}`);
     else map.figure.removeAttribute('aria-activedescendant');
     hoverPlace(next);
     tipAt(map.cursorMark, ...mapContent(next.row, next.column));

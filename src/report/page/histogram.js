@@ -15,7 +15,8 @@ function quantileOfBins(bins, share) {
   const total = bins.reduce((sum, bin) => sum + bin.count, 0);
   let before = 0;
   for (const bin of bins) {
-    if (bin.count > 0 && before + bin.count >= share * total) return Math.pow(2, bin.exponent + (share * total - before) / bin.count);
+    if (bin.count > 0 && before + bin.count >= share * total)
+      return Math.pow(2, bin.exponent + (share * total - before) / bin.count);
     before += bin.count;
   }
   return NaN;
@@ -28,7 +29,8 @@ function drawHistogram(panel, row) {
   const elements = numberOf(row.elements) || 0;
   const zeros = elements - (numberOf(row.changed_elements) || 0);
   const broken = numberOf(row.non_finite) || 0;
-  const unchanged = `${plural(zeros, 'element')} of ${elements.toLocaleString('en')} unchanged` + (broken ? `, ${broken.toLocaleString('en')} not finite` : '');
+  const unchanged = `${plural(zeros, 'element')} of ${elements.toLocaleString('en')} unchanged` +
+      (broken ? `, ${broken.toLocaleString('en')} not finite` : '');
   if (!bins || bins.length === 0) {
     panel.body.replaceChildren(emptyText('No element changed.'));
     panel.setNote(unchanged);
@@ -41,12 +43,21 @@ function drawHistogram(panel, row) {
   x.ticks = x.ticks.filter(Number.isInteger);
   const most = Math.max(...bins.map(bin => bin.count), 10);
   const y = makeAxis(0.5, most * 1.3, bottom, top, {log: true, count: 4});
-  const figure = svg('svg', {class: 'figure', width, height, role: 'group', 'aria-labelledby': `${panel.id}-title`},
-    verticalAxis(y, left, formatCount, {to: right}),
-    horizontalAxis(x, bottom, exponent => `2${superscript(exponent)}`, {from: left, to: right, title: 'magnitude of the change'}));
+  const figure =
+      svg('svg', {class: 'figure', width, height, role: 'group', 'aria-labelledby': `${panel.id}-title`},
+          verticalAxis(y, left, formatCount, {to: right}),
+          horizontalAxis(
+              x, bottom, exponent => `2${superscript(exponent)}`,
+              {from: left, to: right, title: 'magnitude of the change'}));
   for (const {exponent, count} of bins) {
     if (count === 0) continue;
-    const bar = svg('rect', {class: 'bar', x: x(exponent) + 0.5, width: Math.max(1, x(exponent + 1) - x(exponent) - 1), y: y(count), height: bottom - y(count)});
+    const bar = svg('rect', {
+      class: 'bar',
+      x: x(exponent) + 0.5,
+      width: Math.max(1, x(exponent + 1) - x(exponent) - 1),
+      y: y(count),
+      height: bottom - y(count)
+    });
     withTip(bar, () => [`${formatNumber(Math.pow(2, exponent))} to ${formatNumber(Math.pow(2, exponent + 1))}`,
       [['elements', exact(count)], ['share of all', formatPercent(count / elements)]], 0]);
     figure.append(bar);
@@ -59,7 +70,9 @@ function drawHistogram(panel, row) {
     last = at;
   }
   setFigure(panel, figure);
-  panel.setNote(`${unchanged}. Of the changed, half lie below ≈ ${formatNumber(Number(quantileOfBins(bins, 0.5).toPrecision(2)))}, 99 % below ≈ ${formatNumber(Number(quantileOfBins(bins, 0.99).toPrecision(2)))}.`);
+  panel.setNote(`${unchanged}. Of the changed, half lie below ≈ ${
+      formatNumber(Number(quantileOfBins(bins, 0.5).toPrecision(
+          2)))}, 99 % below ≈ ${formatNumber(Number(quantileOfBins(bins, 0.99).toPrecision(2)))}.`);
 }
 
 function superscript(value) {

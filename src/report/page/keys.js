@@ -19,9 +19,13 @@ const KEY_HELP = [
 ];
 
 function makeKeys(views) {
-  const sheet = html('dialog', {id: 'keys', 'aria-label': 'Keys'}, html('h2', {}, 'Keys'),
-    html('dl', {}, ...KEY_HELP.map(([key, text]) => html('div', {}, html('dt', {}, html('kbd', {}, key)), html('dd', {}, text)))),
-    html('form', {method: 'dialog'}, html('button', {class: 'copy'}, 'close')));
+  const sheet = html(
+      'dialog', {id: 'keys', 'aria-label': 'Keys'}, html('h2', {}, 'Keys'),
+      html(
+          'dl', {},
+          ...KEY_HELP.map(
+              ([key, text]) => html('div', {}, html('dt', {}, html('kbd', {}, key)), html('dd', {}, text)))),
+      html('form', {method: 'dialog'}, html('button', {class: 'copy'}, 'close')));
   // A form may not be sent from this page: the button closes the sheet itself.
   sheet.querySelector('form').addEventListener('submit', event => {
     event.preventDefault();

@@ -1,7 +1,7 @@
 // Starts the page. The scripts are one, in this order:
 //   dom format colour selection_text data measures ablation address store tooltip export panel axes
 //   heatmap heatmap_input effects effect_size profile compare histogram heads spectrum details table
-//   provenance toolbar keys explore main
+//   provenance toolbar keys explore explore_answers main
 
 /** One line that says what was found. */
 function summaryText() {
@@ -12,8 +12,12 @@ function summaryText() {
     for (const vector of analysis.vectors.slice(0, 3)) {
       const total = vector.total;
       const relative = numberOf(total.relative_norm);
-      parts.push([nameOf(shortened(vector.name, 60)), ` norm ${formatNumber(numberOf(total.norm))}` + (relative === null ? '' : `, ${formatPercent(relative)} of its base`) +
-        `; ${formatPercent(numberOf(total.changed))} of ${formatCount(numberOf(total.elements))} elements changed`]);
+      parts.push([
+        nameOf(shortened(vector.name, 60)),
+        ` norm ${formatNumber(numberOf(total.norm))}` +
+            (relative === null ? '' : `, ${formatPercent(relative)} of its base`) +
+            `; ${formatPercent(numberOf(total.changed))} of ${formatCount(numberOf(total.elements))} elements changed`
+      ]);
     }
     if (analysis.vectors.length > 3) parts.push([`and ${plural(analysis.vectors.length - 3, 'more vector')}`]);
   }
@@ -27,9 +31,14 @@ function summaryText() {
     const [before, after] = [valueOf('target'), valueOf('vector')];
     const format = ablation.formatValue(metric);
     const family = ablation.families.find(known => known.byLayer);
-    const real = family ? family.arms.filter(arm => ablation.verdict(ablation.effect(arm, metric), metric) !== 'none').length : 0;
-    parts.push([`${ablation.metricName(metric)}: ` + (before !== null && after !== null ? `${format(before)} without and ${format(after)} with the vector` : visible(ablation.source)) +
-      (family ? `; ${real} of ${family.arms.length} parts by layer matter` : '')]);
+    const real = family ?
+        family.arms.filter(arm => ablation.verdict(ablation.effect(arm, metric), metric) !== 'none').length :
+        0;
+    parts.push(
+        [`${ablation.metricName(metric)}: ` +
+         (before !== null && after !== null ? `${format(before)} without and ${format(after)} with the vector` :
+                                              visible(ablation.source)) +
+         (family ? `; ${real} of ${family.arms.length} parts by layer matter` : '')]);
   }
   return parts;
 }
@@ -39,13 +48,25 @@ function makeHeader(host) {
   const theme = html('button', {type: 'button', class: 'quiet', id: 'theme', onclick: nextTheme});
   const help = html('button', {type: 'button', class: 'quiet', id: 'help'}, 'keys ?');
   const warnings = (payload.warnings || []).length;
-  host.append(html('header', {class: 'masthead'},
-    html('div', {class: 'masthead-line'}, html('h1', {}, nameOf(payload.title || 'Suture')), html('div', {class: 'masthead-tools'}, help, theme)),
-    html('ul', {class: 'summary'}, ...summaryText().map(parts => html('li', {}, ...parts))),
-    warnings ? html('p', {class: 'warning-line'}, html('a', {href: '#provenance', onclick: event => {
-      event.preventDefault();
-      document.getElementById('provenance').scrollIntoView();
-    }}, plural(warnings, 'warning')), ': ', nameOf(shortened(payload.warnings[0], 160))) : null));
+  host.append(html(
+      'header', {class: 'masthead'},
+      html(
+          'div', {class: 'masthead-line'}, html('h1', {}, nameOf(payload.title || 'Suture')),
+          html('div', {class: 'masthead-tools'}, help, theme)),
+      html('ul', {class: 'summary'}, ...summaryText().map(parts => html('li', {}, ...parts))),
+      warnings ? html(
+                     'p', {class: 'warning-line'},
+                     html(
+                         'a', {
+                           href: '#provenance',
+                           onclick: event => {
+                             event.preventDefault();
+                             document.getElementById('provenance').scrollIntoView();
+                           }
+                         },
+                         plural(warnings, 'warning')),
+                     ': ', nameOf(shortened(payload.warnings[0], 160))) :
+                 null));
   whenChanged(['th'], () => {
     applyTheme();
     theme.textContent = {auto: 'theme: system', light: 'theme: light', dark: 'theme: dark'}[store.view.th];

@@ -15,15 +15,17 @@ function makePanel(host, {id, title, csv = null, figure = true, level = 2}) {
   host.append(section);
   const panel = {id, section, heading, note, tools, body, title};
   const fileName = `suture-${id}`;
-  const button = (label, what, act) => exports.append(
-    html('button', {type: 'button', class: 'quiet', 'aria-label': `${title} as ${label}`, title: what, onclick: act}, label));
+  const button = (label, what, act) => exports.append(html(
+      'button', {type: 'button', class: 'quiet', 'aria-label': `${title} as ${label}`, title: what, onclick: act},
+      label));
   const drawing = () => body.querySelector('svg.figure');
   if (figure) {
     button('PNG', 'save as a picture', () => drawing() && exportPng(fileName, drawing(), title, note.textContent));
     button('SVG', 'save as a drawing', () => drawing() && exportSvg(fileName, drawing(), title, note.textContent));
   }
   if (csv) button('CSV', 'save the numbers', () => exportCsv(fileName, csv()));
-  panel.setNote = (...parts) => note.replaceChildren(...parts.filter(Boolean).map(part => part instanceof Node ? part : String(part)));
+  panel.setNote = (...parts) =>
+      note.replaceChildren(...parts.filter(Boolean).map(part => part instanceof Node ? part : String(part)));
   panel.setShown = shown => { section.hidden = !shown; };
   panel.width = () => Math.max(220, Math.floor(body.clientWidth));
   return panel;
@@ -45,9 +47,17 @@ function checkbox(label, checked, act, attributes) {
 
 /** Buttons of which one is pressed. */
 function segments(label, options, value, act) {
-  return html('div', {class: 'segments', role: 'group', 'aria-label': label},
-    ...options.map(([key, text]) => html('button', {
-      type: 'button', 'aria-pressed': key === value ? 'true' : 'false', 'data-value': key, onclick: () => act(key)}, text)));
+  return html(
+      'div', {class: 'segments', role: 'group', 'aria-label': label},
+      ...options.map(
+          ([key, text]) => html(
+              'button', {
+                type: 'button',
+                'aria-pressed': key === value ? 'true' : 'false',
+                'data-value': key,
+                onclick: () => act(key)
+              },
+              text)));
 }
 
 /** A button that puts `text()` on the clipboard and says so. */

@@ -20,7 +20,10 @@ function makeProfile(host) {
       view.rule.setAttribute('x2', view.x(hovered.layer));
     }
     for (const line of view.figure.querySelectorAll('.series'))
-      line.classList.toggle('dim', Boolean(hovered && hovered.module && store.view.show === 'modules' && line.dataset.module !== hovered.module));
+      line.classList.toggle(
+          'dim',
+          Boolean(
+              hovered && hovered.module && store.view.show === 'modules' && line.dataset.module !== hovered.module));
   });
   return {draw};
 }
@@ -35,7 +38,11 @@ function profileSeries(analysis, layers) {
   const {v} = store.view;
   const series = [];
   if (measure.pair || store.view.show === 'vectors')
-    series.push({name: 'whole layer', module: '', values: layers.map(layer => measure.value(analysis.layer(v, w, analysis.rows.indexOf(layer))))});
+    series.push({
+      name: 'whole layer',
+      module: '',
+      values: layers.map(layer => measure.value(analysis.layer(v, w, analysis.rows.indexOf(layer))))
+    });
   analysis.columns.forEach((module, column) => {
     const values = layers.map(layer => {
       const key = analysis.cellKey(analysis.rows.indexOf(layer), column);
@@ -67,10 +74,15 @@ function drawProfile(view, analysis, layers) {
   const step = layers.length > 1 ? Math.abs(x(layers[1]) - x(layers[0])) : 10;
   for (const layer of chosen)
     figure.append(svg('rect', {class: 'chosen', x: x(layer) - step / 2, width: step, y: top, height: bottom - top}));
-  if (measure.centre !== undefined) figure.append(svg('line', {class: 'zero', x1: left, x2: right, y1: y(measure.centre), y2: y(measure.centre)}));
+  if (measure.centre !== undefined)
+    figure.append(svg('line', {class: 'zero', x1: left, x2: right, y1: y(measure.centre), y2: y(measure.centre)}));
   series.forEach(({name: label, module, values}, i) => {
-    const line = svg('path', {class: 'series' + (module === '' && label === 'whole layer' ? ' whole-layer' : ''), stroke: colours[i % colours.length],
-      'stroke-dasharray': i >= colours.length ? '5 3' : null, d: linePath(values.map((value, k) => [x(layers[k]), value === null || (log && !(value > 0)) ? NaN : y(value)]))});
+    const line = svg('path', {
+      class: 'series' + (module === '' && label === 'whole layer' ? ' whole-layer' : ''),
+      stroke: colours[i % colours.length],
+      'stroke-dasharray': i >= colours.length ? '5 3' : null,
+      d: linePath(values.map((value, k) => [x(layers[k]), value === null || (log && !(value > 0)) ? NaN : y(value)]))
+    });
     line.dataset.module = module;
     line.append(svg('title', {}, visible(label)));
     figure.append(line);
@@ -86,8 +98,11 @@ function drawProfile(view, analysis, layers) {
     swatch.style.background = colours[i % colours.length];
     return html('li', {}, swatch, nameOf(shortened(label, 40)));
   })));
-  panel.tools.replaceChildren(...(analysis.vectors.length > 1 && !measure.pair
-    ? [segments('lines', [['modules', 'modules'], ['vectors', 'vectors']], store.view.show, show => setView({show}))] : []));
+  panel.tools.replaceChildren(...(
+      analysis.vectors.length > 1 && !measure.pair ?
+          [segments(
+              'lines', [['modules', 'modules'], ['vectors', 'vectors']], store.view.show, show => setView({show}))] :
+          []));
   panel.setNote(`${measure.unit}. Drag across layers to select them.`);
 }
 
@@ -95,7 +110,8 @@ function listenToProfile(view, figure, brush) {
   let from = null;
   const layerAt = event => {
     const at = view.x.invert(event.clientX - figure.getBoundingClientRect().left);
-    return view.layers.reduce((best, layer) => Math.abs(layer - at) < Math.abs(best - at) ? layer : best, view.layers[0]);
+    return view.layers.reduce(
+        (best, layer) => Math.abs(layer - at) < Math.abs(best - at) ? layer : best, view.layers[0]);
   };
   const content = layer => [layerTitle(layer), view.series.map(({name: label, values}) =>
     [shortened(label, 28), exact(values[view.layers.indexOf(layer)])]).filter(line => line[1] !== '–').slice(0, 16)];
@@ -144,5 +160,8 @@ function profileCsv() {
   const analysis = analysisNow();
   const layers = analysis.rows.filter(row => row !== OUTSIDE);
   const series = profileSeries(analysis, layers);
-  return [['layer', ...series.map(({name: label}) => label)], ...layers.map((layer, i) => [layer, ...series.map(({values}) => values[i])])];
+  return [
+    ['layer', ...series.map(({name: label}) => label)],
+    ...layers.map((layer, i) => [layer, ...series.map(({values}) => values[i])])
+  ];
 }

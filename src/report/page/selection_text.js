@@ -56,7 +56,8 @@ function globPattern(glob) {
 
 function nestsRepeats(pattern) {
   // One level of a repeated group that itself repeats or offers choices can take forever.
-  return /\((?:[^()\\]|\\.)*[+*{|](?:[^()\\]|\\.)*\)\s*[+*{]/.test(pattern) || /\([^]*\([^]*\)[^]*\)\s*[+*{]/.test(pattern);
+  return /\((?:[^()\\]|\\.)*[+*{|](?:[^()\\]|\\.)*\)\s*[+*{]/.test(pattern) ||
+      /\([^]*\([^]*\)[^]*\)\s*[+*{]/.test(pattern);
 }
 
 /** A pattern of PCRE2 as one of this browser, as far as they agree. Throws a SelectionError. */
@@ -252,7 +253,8 @@ function selectionText(sites, isPicked) {
     const modules = moduleCondition(group.modules);
     if (modules === null) {
       for (const site of sites)
-        if (group.layers.includes(site.layer) && group.modules.includes(site.module)) terms.push(nameCondition(site.name));
+        if (group.layers.includes(site.layer) && group.modules.includes(site.module))
+          terms.push(nameCondition(site.name));
     } else if (group.modules.every(module => sameMembers(layersOf(module), group.layers))) {
       terms.push(modules);
     } else {

@@ -29,7 +29,8 @@ function validView(view) {
   const ablation = ablations[valid.ab];
   if (ablation) {
     if (valid.am === null || valid.am >= ablation.metrics.length) valid.am = ablation.metricByDefault;
-    if (!ablation.families.some(family => family.name === valid.fam)) valid.fam = ablation.families.length ? ablation.families[0].name : null;
+    if (!ablation.families.some(family => family.name === valid.fam))
+      valid.fam = ablation.families.length ? ablation.families[0].name : null;
   }
   return valid;
 }
@@ -66,7 +67,9 @@ function placeOf(text, analysis) {
   if (layer !== null && !analysis.rows.includes(layer)) return null;
   if (module !== '' && !analysis.columns.includes(module)) return null;
   if (layer === null && module === '') return null;
-  if (layer !== null && module !== '' && !analysis.cells.has(analysis.cellKey(analysis.rows.indexOf(layer), analysis.columns.indexOf(module)))) return null;
+  if (layer !== null && module !== '' &&
+      !analysis.cells.has(analysis.cellKey(analysis.rows.indexOf(layer), analysis.columns.indexOf(module))))
+    return null;
   return {layer, module: module === '' ? null : module};
 }
 
@@ -88,7 +91,8 @@ function selectionNow() {
       const test = parseSelection(text);
       const sites = analysis.sites.filter(test);
       if (sites.length === 0) throw new SelectionError('selects no tensor of this vector');
-      if (sites.length < analysis.sites.length) selectionMemo.selection = {sites, names: new Set(sites.map(site => site.name))};
+      if (sites.length < analysis.sites.length)
+        selectionMemo.selection = {sites, names: new Set(sites.map(site => site.name))};
     } catch (error) {
       selectionMemo.error = error instanceof SelectionError ? error.message : 'cannot be read';
     }
@@ -112,7 +116,8 @@ function isPlaceSelected(layer, module) {
 
 /** Selects the cells for which `isPicked(layer or OUTSIDE, module)`. */
 function selectCells(isPicked) {
-  const text = selectionText(analysisNow().sites, (layer, module) => isPicked(layer === null ? OUTSIDE : layer, module));
+  const text =
+      selectionText(analysisNow().sites, (layer, module) => isPicked(layer === null ? OUTSIDE : layer, module));
   setView({sel: text === null ? '' : text});
 }
 
@@ -128,16 +133,29 @@ function scopeNow() {
   }
   const place = at === null ? null : placeOf(at, analysis);
   if (place) {
-    const sites = analysis.sites.filter(site => (place.layer === null || (site.layer === null ? OUTSIDE : site.layer) === place.layer) &&
-      (place.module === null || site.module === place.module));
+    const sites = analysis.sites.filter(
+        site => (place.layer === null || (site.layer === null ? OUTSIDE : site.layer) === place.layer) &&
+            (place.module === null || site.module === place.module));
     const row = place.layer === null ? null : analysis.rows.indexOf(place.layer);
     const column = place.module === null ? null : analysis.columns.indexOf(place.module);
     const found = row === null ? analysis.module(v, w, column) : column === null ? analysis.layer(v, w, row)
       : analysis.cell(v, w, analysis.cellKey(row, column));
-    return {kind: 'place', place, title: placeTitle(place.layer, place.module), sites, ...(found.row ? found : analysis.together(v, w, sites))};
+    return {
+      kind: 'place',
+      place,
+      title: placeTitle(place.layer, place.module),
+      sites,
+      ...(found.row ? found : analysis.together(v, w, sites))
+    };
   }
   const selection = selectionNow();
-  if (selection) return {kind: 'selection', title: 'The selection', sites: selection.sites, ...analysis.together(v, w, selection.sites)};
+  if (selection)
+    return {
+      kind: 'selection',
+      title: 'The selection',
+      sites: selection.sites,
+      ...analysis.together(v, w, selection.sites)
+    };
   return {kind: 'all', title: 'The whole vector', sites: analysis.sites, ...analysis.total(v, w)};
 }
 
@@ -183,8 +201,9 @@ function setView(patch) {
 
 function setHover(hovered) {
   const before = store.hovered;
-  const same = before && hovered ? before.layer === hovered.layer && before.module === hovered.module && before.tensor === hovered.tensor
-    : before === hovered;
+  const same = before && hovered ?
+      before.layer === hovered.layer && before.module === hovered.module && before.tensor === hovered.tensor :
+      before === hovered;
   if (same) return;
   store.hovered = hovered;
   for (const draw of store.hoverListeners) draw(hovered);

@@ -5,10 +5,26 @@ const SPARE_ROWS = 6;
 
 const TABLE_COLUMNS = [
   {id: 'name', label: 'tensor', text: true, value: entry => entry.site.name},
-  {id: 'layer', label: 'layer', value: entry => entry.site.layer === null ? Infinity : entry.site.layer, format: value => value === Infinity ? '' : String(value)},
+  {
+    id: 'layer',
+    label: 'layer',
+    value: entry => entry.site.layer === null ? Infinity : entry.site.layer,
+    format: value => value === Infinity ? '' : String(value)
+  },
   {id: 'module', label: 'module', text: true, value: entry => entry.site.module},
-  {id: 'shape', label: 'shape', value: entry => numberOf(entry.site.elements), format: (_, entry) => formatShape(entry.site.shape)},
-  ...MEASURES.map(measure => ({id: measure.id, label: measure.label.toLowerCase(), measure, value: entry => measure.value(entry), format: measure.format})),
+  {
+    id: 'shape',
+    label: 'shape',
+    value: entry => numberOf(entry.site.elements),
+    format: (_, entry) => formatShape(entry.site.shape)
+  },
+  ...MEASURES.map(measure => ({
+                    id: measure.id,
+                    label: measure.label.toLowerCase(),
+                    measure,
+                    value: entry => measure.value(entry),
+                    format: measure.format
+                  })),
 ];
 
 /** The test of a tensor's name that a filter says: /regex/, a glob with * or ?, or a part of the name. */
@@ -29,13 +45,21 @@ function nameFilter(text) {
 
 function makeTable(host) {
   const panel = makePanel(host, {id: 'table', title: 'Every tensor', csv: () => tableCsv(view), figure: false});
-  const search = html('input', {type: 'search', id: 'table-filter', placeholder: 'part of a name, glob * ?, or /regex/', spellcheck: 'false', autocomplete: 'off',
-    'aria-describedby': 'table-note', oninput: settled(() => setView({q: search.value}), 80)});
+  const search = html('input', {
+    type: 'search',
+    id: 'table-filter',
+    placeholder: 'part of a name, glob * ?, or /regex/',
+    spellcheck: 'false',
+    autocomplete: 'off',
+    'aria-describedby': 'table-note',
+    oninput: settled(() => setView({q: search.value}), 80)
+  });
   panel.tools.append(html('label', {class: 'choice wide'}, html('span', {}, 'filter'), search));
   const header = html('div', {class: 'table-row table-head', role: 'row'});
   const rows = html('div', {class: 'table-rows', role: 'rowgroup'});
-  const scroller = html('div', {class: 'table-scroll', role: 'table', tabindex: 0, 'aria-labelledby': 'table-title', id: 'table-scroll'},
-    html('div', {role: 'rowgroup', class: 'table-top'}, header), rows);
+  const scroller = html(
+      'div', {class: 'table-scroll', role: 'table', tabindex: 0, 'aria-labelledby': 'table-title', id: 'table-scroll'},
+      html('div', {role: 'rowgroup', class: 'table-top'}, header), rows);
   panel.body.append(scroller);
   const view = {panel, search, header, rows, scroller, entries: [], pool: [], cursor: -1, columns: [], error: null};
 
@@ -81,9 +105,20 @@ function fillTable(view, analysis) {
   });
   view.header.replaceChildren(...view.columns.map(known => {
     const isSorted = known === column;
-    return html('span', {role: 'columnheader', class: `column ${known.id}`, 'aria-sort': isSorted ? (down ? 'descending' : 'ascending') : 'none'},
-      html('button', {type: 'button', class: 'sorter', 'data-sort': known.id, onclick: () => setView(isSorted ? {down: !down} : {sort: known.id, down: !known.text})},
-        known.label, isSorted ? html('span', {'aria-hidden': 'true'}, down ? ' ↓' : ' ↑') : null));
+    return html(
+        'span', {
+          role: 'columnheader',
+          class: `column ${known.id}`,
+          'aria-sort': isSorted ? (down ? 'descending' : 'ascending') : 'none'
+        },
+        html(
+            'button', {
+              type: 'button',
+              class: 'sorter',
+              'data-sort': known.id,
+              onclick: () => setView(isSorted ? {down: !down} : {sort: known.id, down: !known.text})
+            },
+            known.label, isSorted ? html('span', {'aria-hidden': 'true'}, down ? ' ↓' : ' ↑') : null));
   }));
   view.scroller.style.setProperty('--columns', tableTracks(view.columns));
   view.scroller.setAttribute('aria-rowcount', view.entries.length + 1);
@@ -92,13 +127,22 @@ function fillTable(view, analysis) {
   view.pool = [];
   view.cursor = clamp(view.cursor, -1, view.entries.length - 1);
   paintRows(view);
-  view.panel.setNote(view.error ? html('span', {class: 'problem'}, view.error) : view.entries.length === analysis.sites.length
-    ? plural(analysis.sites.length, 'tensor') : `${view.entries.length.toLocaleString('en')} of ${plural(analysis.sites.length, 'tensor')}`,
-  selection && !view.error ? ', in the selection' : '');
+  view.panel.setNote(
+      view.error ? html('span', {class: 'problem'}, view.error) :
+          view.entries.length === analysis.sites.length ?
+                   plural(analysis.sites.length, 'tensor') :
+                   `${view.entries.length.toLocaleString('en')} of ${plural(analysis.sites.length, 'tensor')}`,
+      selection && !view.error ? ', in the selection' : '');
 }
 
 function tableTracks(columns) {
-  return columns.map(column => column.id === 'name' ? 'minmax(15rem, 3fr)' : column.id === 'layer' ? '3.6rem' : column.id === 'module' ? 'minmax(7rem, 1.2fr)' : 'minmax(6.6rem, 1fr)').join(' ');
+  return columns
+      .map(
+          column => column.id === 'name' ? 'minmax(15rem, 3fr)' :
+              column.id === 'layer'      ? '3.6rem' :
+              column.id === 'module'     ? 'minmax(7rem, 1.2fr)' :
+                                           'minmax(6.6rem, 1fr)')
+      .join(' ');
 }
 
 function makeRow(view) {
@@ -111,7 +155,9 @@ function makeRow(view) {
     setHover({layer: entry.site.layer === null ? OUTSIDE : entry.site.layer, module: entry.site.module});
     const column = [...row.children].indexOf(event.target.closest('.column'));
     const known = view.columns[column];
-    if (known && known.measure) showTip(event.clientX, event.clientY, shortened(entry.site.name, 60), [[known.label, exact(known.value(entry))]], 0);
+    if (known && known.measure)
+      showTip(
+          event.clientX, event.clientY, shortened(entry.site.name, 60), [[known.label, exact(known.value(entry))]], 0);
     else showTip(event.clientX, event.clientY, visible(entry.site.name), exactLines(entry));
   });
   row.addEventListener('pointerleave', () => {
@@ -126,7 +172,8 @@ function makeRow(view) {
 function paintRows(view) {
   if (view.panel.section.hidden) return;
   const first = Math.max(0, Math.floor(view.scroller.scrollTop / ROW_HEIGHT) - SPARE_ROWS);
-  const count = Math.min(view.entries.length - first, Math.ceil((view.scroller.clientHeight || 420) / ROW_HEIGHT) + 2 * SPARE_ROWS);
+  const count = Math.min(
+      view.entries.length - first, Math.ceil((view.scroller.clientHeight || 420) / ROW_HEIGHT) + 2 * SPARE_ROWS);
   while (view.pool.length < count) view.pool.push(makeRow(view));
   view.pool.forEach((row, i) => {
     const at = first + i;
@@ -175,6 +222,12 @@ function tableKey(view, event) {
 }
 
 function tableCsv(view) {
-  return [view.columns.map(column => column.id), ...view.entries.map(entry => view.columns.map(column =>
-    column.id === 'shape' ? formatShape(entry.site.shape) : column.id === 'layer' ? entry.site.layer : column.value(entry)))];
+  return [
+    view.columns.map(column => column.id),
+    ...view.entries.map(
+        entry => view.columns.map(
+            column => column.id === 'shape' ? formatShape(entry.site.shape) :
+                column.id === 'layer'       ? entry.site.layer :
+                                              column.value(entry)))
+  ];
 }

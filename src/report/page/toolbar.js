@@ -6,9 +6,15 @@ function makeToolbar(host) {
   const draw = () => {
     const analysis = analysisNow();
     const focused = bar.contains(document.activeElement) ? document.activeElement.dataset.control : null;
-    bar.replaceChildren(...(analysis ? analysisControls(analysis) : []),
-      ...(store.model.ablations.length > 1 ? [control('ab', chooser('ablation', store.model.ablations.map((ablation, i) => [i, shortened(ablation.source, 30)]),
-        store.view.ab, value => setView({ab: Number(value), am: null, fam: null})))] : []));
+    bar.replaceChildren(
+        ...(analysis ? analysisControls(analysis) : []),
+        ...(store.model.ablations.length > 1 ?
+                [control(
+                    'ab',
+                    chooser(
+                        'ablation', store.model.ablations.map((ablation, i) => [i, shortened(ablation.source, 30)]),
+                        store.view.ab, value => setView({ab: Number(value), am: null, fam: null})))] :
+                []));
     bar.hidden = bar.children.length === 0;
     if (focused) {
       const again = bar.querySelector(`[data-control="${focused}"]`);
@@ -32,23 +38,45 @@ function analysisControls(analysis) {
   const options = analysis.vectors.map((vector, i) => [i, shortened(vector.name, 44)]);
   const controls = [];
   if (analyses.length > 1)
-    controls.push(control('an', chooser('result', analyses.map((known, i) => [i, shortened(known.source, 30)]), an, value => setView({an: Number(value), v: 0, w: 1, at: null, t: null}))));
-  if (options.length > 1) controls.push(control('v', chooser('vector', options, v, value => setView({v: Number(value)}))));
-  controls.push(control('m', chooser('measure', analysis.measures.map(known => [known.id, known.label]), m, value => setView({m: value}), {id: 'measure'})));
+    controls.push(control(
+        'an',
+        chooser(
+            'result', analyses.map((known, i) => [i, shortened(known.source, 30)]), an,
+            value => setView({an: Number(value), v: 0, w: 1, at: null, t: null}))));
   if (options.length > 1)
-    controls.push(control('w', chooser('with', options.filter(([i]) => i !== v), w, value => setView({w: Number(value)}))));
+    controls.push(control('v', chooser('vector', options, v, value => setView({v: Number(value)}))));
+  controls.push(control(
+      'm',
+      chooser(
+          'measure', analysis.measures.map(known => [known.id, known.label]), m, value => setView({m: value}),
+          {id: 'measure'})));
+  if (options.length > 1)
+    controls.push(
+        control('w', chooser('with', options.filter(([i]) => i !== v), w, value => setView({w: Number(value)}))));
   const logBox = control('log', checkbox('log scale', log, value => setView({log: value}), {id: 'log'}));
   logBox.querySelector('input').disabled = measure.centre !== undefined;
-  controls.push(logBox, control('clip', checkbox('cut 2 % at the ends', clip, value => setView({clip: value}), {id: 'clip'})));
+  controls.push(
+      logBox, control('clip', checkbox('cut 2 % at the ends', clip, value => setView({clip: value}), {id: 'clip'})));
   return controls;
 }
 
 function makeSelectionBar(host) {
-  const field = html('input', {type: 'text', id: 'only', spellcheck: 'false', autocomplete: 'off', autocapitalize: 'off', placeholder: 'everything: select in the map, or write layer=0-7 & module=q_proj',
-    'aria-describedby': 'only-note', onchange: () => setView({sel: readOnly(field.value)}),
-    onkeydown: event => { if (event.key === 'Enter') setView({sel: readOnly(field.value)}); }});
+  const field = html('input', {
+    type: 'text',
+    id: 'only',
+    spellcheck: 'false',
+    autocomplete: 'off',
+    autocapitalize: 'off',
+    placeholder: 'everything: select in the map, or write layer=0-7 & module=q_proj',
+    'aria-describedby': 'only-note',
+    onchange: () => setView({sel: readOnly(field.value)}),
+    onkeydown: event => {
+      if (event.key === 'Enter') setView({sel: readOnly(field.value)});
+    }
+  });
   const note = html('p', {class: 'note', id: 'only-note', 'aria-live': 'polite'});
-  const clear = html('button', {type: 'button', class: 'quiet', id: 'only-clear', onclick: () => setView({sel: ''})}, 'clear');
+  const clear =
+      html('button', {type: 'button', class: 'quiet', id: 'only-clear', onclick: () => setView({sel: ''})}, 'clear');
   const copy = copyButton('copy', () => `--only ${shellWord(store.view.sel)}`);
   copy.id = 'only-copy';
   const bar = html('div', {class: 'selection', role: 'group', 'aria-label': 'Selection'},
@@ -63,9 +91,12 @@ function makeSelectionBar(host) {
     const error = store.selectionError;
     field.setAttribute('aria-invalid', error ? 'true' : 'false');
     note.className = error ? 'note problem' : 'note';
-    note.textContent = error ? error : selection
-      ? `${plural(selection.sites.length, 'tensor')}, ${formatCount(selection.sites.reduce((sum, site) => sum + (numberOf(site.elements) || 0), 0))} elements`
-      : plural(analysis.sites.length, 'tensor');
+    note.textContent = error ?
+        error :
+        selection ?
+        `${plural(selection.sites.length, 'tensor')}, ${
+            formatCount(selection.sites.reduce((sum, site) => sum + (numberOf(site.elements) || 0), 0))} elements` :
+        plural(analysis.sites.length, 'tensor');
     clear.hidden = copy.hidden = store.view.sel === '';
   };
   whenChanged(['an', 'sel'], draw);

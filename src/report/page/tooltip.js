@@ -24,7 +24,8 @@ function showTip(x, y, title, lines, strong = -1) {
   const {offsetWidth: width, offsetHeight: height} = tip.box;
   const left = x + 16 + width > innerWidth - 8 ? x - 16 - width : x + 16;
   tip.box.style.left = `${clamp(left, 8, Math.max(8, innerWidth - width - 8))}px`;
-  tip.box.style.top = `${clamp(y + 14 + height > innerHeight - 8 ? y - 14 - height : y + 14, 8, Math.max(8, innerHeight - height - 8))}px`;
+  tip.box.style.top = `${
+      clamp(y + 14 + height > innerHeight - 8 ? y - 14 - height : y + 14, 8, Math.max(8, innerHeight - height - 8))}px`;
 }
 
 function hideTip() {
