@@ -47,9 +47,9 @@ struct PairStatistics {
 /// One part of the model: a tensor, a module, a block, a layer, or all of it.
 struct AnalysisRow {
   std::string name;  ///< `model.layers.3.mlp.up_proj.weight`, `up_proj`, `mlp`, `3`, ...
-  std::vector<std::int64_t> shape;        ///< Of a tensor; empty for other parts.
   std::vector<VectorStatistics> vectors;  ///< By vector.
   std::vector<PairStatistics> pairs;      ///< By pair, in the order of `Analysis::pairs`.
+  std::vector<std::int64_t> shape = {};   ///< Of a tensor; empty for other parts.
 };
 
 /// What one streaming pass found on one or more vectors.

@@ -114,3 +114,44 @@ def test_two_vectors(vectors, suture):
 def test_same_bytes_whatever_the_threads(vectors, suture):
     reports = {suture("analyze", *vectors, "--json", "-", "--threads", threads) for threads in (1, 2, 5)}
     assert len(reports) == 1
+
+
+def test_heads(models, vectors, suture):
+    """A head's norm is that of its rows, or of its columns in the output projection."""
+    report = json.loads(suture("analyze", *vectors, "--json", "-"))
+    config = json.loads((models.folders["sft"] / "config.json").read_text())
+    size = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+    deltas = [{name: tensor.double() for name, tensor in read_weights(path).items()} for path in vectors]
+    measured = 0
+    for v, vector in enumerate(report["vectors"]):
+        for tensor in vector["tensors"]:
+            if "heads" not in tensor:
+                assert not re.search(r"self_attn\.[qkvo]_proj\.weight$", tensor["name"])
+                continue
+            measured += 1
+            along = 1 if tensor["name"].endswith("o_proj.weight") else 0
+            assert tensor["heads"]["along"] == ("columns" if along else "rows")
+            parts = [delta[tensor["name"]].split(size, along) for delta in deltas]
+            norms = [[part.norm().item() for part in one] for one in parts]
+            assert tensor["heads"]["norms"] == pytest.approx(norms[v], **NEAR)
+            pair = named(report["pairs"][0]["tensors"])[tensor["name"]]["heads"]["cosines"]
+            expected = [(a * b).sum().item() / (x * y) for a, b, x, y in zip(*parts, *norms)]
+            assert pair == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    assert measured > 0
+
+
+def test_what_rounding_leaves_in_a_target(models, vectors, suture):
+    """round(target + v) - target beside v, by torch."""
+    target = models.weights("instruct")
+    report = json.loads(suture("analyze", vectors[0], "--target", models.folders["instruct"], "--json", "-"))
+    vector = read_weights(vectors[0])
+    for tensor in report["vectors"][0]["tensors"]:
+        stored, delta = target[tensor["name"]], vector[tensor["name"]].float()
+        made = (stored.float() + delta).to(stored.dtype)
+        realised = (made.float() - stored.float()).double()
+        finite = delta.isfinite() & realised.isfinite()
+        got = tensor["realised"]
+        assert got["wanted_norm"] == pytest.approx(delta.double()[finite].norm().item(), rel=1e-9, abs=1e-300)
+        assert got["realised_norm"] == pytest.approx(realised[finite].norm().item(), rel=1e-9, abs=1e-300)
+        assert got["changed"] == pytest.approx((realised != 0).double().mean().item(), abs=1e-12)
+    assert report["target"]["model"] == str(models.folders["instruct"])

@@ -112,6 +112,23 @@ TEST_F(Realised, IsTheSameForAnyThreadsMemoryAndShards) {
   }
 }
 
+TEST_F(Realised, IsForeseenWithoutWriting) {
+  write_all();
+  const TaskVector vector = 0.5 * (open("tuned") - open("base"));
+  const RealisedChanges found = foresee_change(open("target"), vector);
+  const RealisedChanges wanted = run(0.5, "made").realised;
+  EXPECT_EQ(describe(found), describe(wanted));
+  ASSERT_EQ(found.tensors.size(), wanted.tensors.size());
+  double squares = 0;
+  for (std::size_t i = 0; i < found.tensors.size(); ++i) {
+    EXPECT_EQ(found.tensors[i].first, wanted.tensors[i].first);
+    EXPECT_EQ(describe(found.tensors[i].second), describe(wanted.tensors[i].second));
+    squares += found.tensors[i].second.realised_norm * found.tensors[i].second.realised_norm;
+  }
+  EXPECT_NEAR(squares, found.total.realised_norm * found.total.realised_norm, 1e-9 * squares);
+  EXPECT_EQ(foresee_change(open("target"), vector.only("layer=0")).layers.size(), 1u);
+}
+
 TEST_F(Realised, StandsInTheProvenance) {
   write_all();
   const InjectReport report = run(0.4, "out");
