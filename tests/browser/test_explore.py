@@ -89,6 +89,31 @@ def test_of_many_changes_the_last_is_shown(live):
     assert live.js("return document.querySelector('.scale input[type=number]').value") == "0.725"
 
 
+def test_a_change_that_another_window_overtakes_is_said(live):
+    live.js("""
+      window.fetch = () => Promise.resolve({status: 409, json: () => Promise.resolve({edit: 1, superseded: true})});
+      setView({xs: [0.5, 0]})""")
+    live.until("return document.querySelector('#explore-status').textContent.startsWith('overtaken')")
+
+
+def test_answers_of_an_older_edit_are_dropped(live):
+    live.js("""
+      window.asked = 0;
+      window.fetch = () => {
+        ++window.asked;
+        return Promise.resolve({status: 200, json: () => Promise.resolve({edit: 0, command: 'old', scales: [], only: ''})});
+      };
+      setView({xs: [0.5, 0]})""")
+    live.until("return window.asked === 1")
+    live.settle()
+    assert live.text("#explore-command") != "old"
+
+
+def test_a_program_that_has_ended_is_said(live):
+    live.js("window.fetch = () => Promise.reject(new TypeError('Failed to fetch')); setView({xs: [0.5, 0]})")
+    live.until("return document.querySelector('#explore-status').textContent.includes('does not answer')")
+
+
 def test_a_model_is_written(live, served):
     live.find("#export-output").send_keys("made")
     live.click(live.find("#export-model"))

@@ -58,6 +58,8 @@ def test_rectangles_and_labels(page, full):
     assert page.only() == "layer=5-8 | layer=20 & module=o_proj"
     page.click(page.cell(20, "o_proj"), Keys.CONTROL)
     assert page.only() == "layer=5-8"
+    page.drag(page.cell(10, "gate_proj"), page.cell(11, "up_proj"))
+    assert page.only() == "layer=10-11 & module=gate_proj,up_proj", "without Ctrl, what was selected is let go"
     page.press(Keys.ESCAPE)
     assert page.only() == "" and page.selected_cells() == []
 
@@ -200,6 +202,7 @@ def test_hostile_addresses_do_nothing(page, full, view):
     page.open(full, view)
     assert page.shown("#map")
     assert page.js("return typeof window.broken") == "undefined"
+    assert page.text("#details-title") == "The whole vector"
 
 
 def rows_of(file):

@@ -206,7 +206,10 @@ async function requestEdit(live) {
     const edit = ++live.edit;
     try {
       const {status, read} = await post(live, '/edit', {edit, scales: scalesNow(live), only: store.view.xo});
-      if (read.superseded) continue;
+      if (read.superseded) {
+        if (!live.wanted) setStatus(live, 'overtaken by a newer change, of another window perhaps');
+        continue;
+      }
       if (status !== 200) setStatus(live, read.error || `the program answered with status ${status}`, true);
       else if (read.edit >= live.shown) showAnswer(live, read);
     } catch {

@@ -244,7 +244,7 @@ function selectionText(sites, isPicked) {
   const terms = [];
   for (const group of groups.values()) {
     const place = group.outside ? '!layer=0-'
-      : sameMembers(group.layers, layers) && layers.length > 1 && layers[0] === 0 ? 'layer=0-'
+      : sameMembers(group.layers, layers) && layers.length > 1 ? 'layer=0-'
       : `layer=${rangesText(group.layers, layers[layers.length - 1])}`;
     if (group.isWhole) {
       terms.push(place);
