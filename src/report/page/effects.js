@@ -34,14 +34,18 @@ function effectsNote(ablation, family, metric) {
   if (!family) return 'No designs in this result.';
   const effects = family.arms.map(arm => ablation.effect(arm, metric)).filter(Boolean);
   const real = effects.filter(effect => effect.pHolm !== null && effect.pHolm < 0.05).length;
-  const least =
-      effects.map(effect => effect.smallest).filter(x => x !== null && Number.isFinite(x)).sort((a, b) => a - b);
-  const format = ablation.formatValue(metric);
   return `Against ${visible(family.reference || 'its reference')}, 95 % intervals; * ${real} of ${
-             effects.length} differ after Holm’s correction.` +
-      (least.length ?
-           ` Smallest that shows: ${[...new Set([format(least[0]), format(least[least.length - 1])])].join(' to ')}.` :
-           '');
+      effects.length} differ after Holm’s correction.`;
+}
+
+/** The smallest effects that these records would have shown, over the arms of a design. */
+function smallestText(ablation, family, metric) {
+  const effects = (family ? family.arms : []).map(arm => ablation.effect(arm, metric));
+  const least = effects.map(effect => effect && effect.smallest).filter(x => x !== null && Number.isFinite(x));
+  if (least.length === 0) return '';
+  const format = ablation.formatValue(metric);
+  const ends = new Set([format(Math.min(...least)), format(Math.max(...least))]);
+  return `smallest that shows (power 80 %): ${[...ends].join(' to ')}`;
 }
 
 /** Places of the arms: [{arm, layer, label, y}], in the rows of the map where they are layers. */
@@ -93,7 +97,7 @@ function drawEffects(view, ablation, family, metric) {
   const axis = makeAxis(...extentOf(values, {zero: true}), left, right, {count: width > 380 ? 5 : 3});
 
   const controlsTop = bottom + 56;
-  const total = controlsTop + (controls.length ? 18 + controls.length * 20 : -20) + 34;
+  const total = controlsTop + (controls.length ? 18 + controls.length * 20 : -20) + 52;
   const figure = svg('svg', {
     class: 'figure effects',
     width,
@@ -152,7 +156,8 @@ function drawEffects(view, ablation, family, metric) {
             },
             {axis, left: Math.max(left, 76), right, height: 20, width, format}));
   }
-  figure.append(effectKey(total - 12));
+  figure.append(effectKey(total - 30));
+  figure.append(svg('text', {class: 'note-text', x: 4, y: total - 10}, smallestText(ablation, family, metric)));
   setFigure(panel, figure);
   view.figure = figure;
 }
