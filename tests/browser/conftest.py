@@ -81,6 +81,10 @@ class Page:
         address = file if isinstance(file, str) else file.as_uri()
         self.driver.get(address + ("#" + view if view else ""))
         self.until("return document.documentElement.dataset.ready === 'yes'")
+        # A pointer that already lies where it is sent to does not move.
+        actions = ActionChains(self.driver)
+        actions.w3c_actions.pointer_action.move_to_location(2, 2)
+        actions.perform()
         return self
 
     def js(self, script, *arguments):

@@ -125,7 +125,8 @@ function watch(views, page) {
     const read = readAddress(location.hash);
     setView(read);
   });
-  addEventListener('scroll', hideTip, {passive: true});
+  // Not on every scroll: the keyboard's cursor brings what it tells of into sight itself.
+  for (const moved of ['wheel', 'touchmove']) addEventListener(moved, hideTip, {passive: true});
   document.documentElement.dataset.ready = 'yes';
 }
 
