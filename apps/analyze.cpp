@@ -1,3 +1,6 @@
+#include "analyze.h"
+
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,6 +16,7 @@
 #include "common/terminal.h"
 #include "report/csv_report.h"
 #include "report/json_report.h"
+#include "report/spectrum_text.h"
 #include "report/text_report.h"
 
 namespace suture::apps {
@@ -81,11 +85,13 @@ void write_analysis_page(const Arguments& arguments, const std::vector<AnalyzedV
 
 // Passes over the vectors that the text report has no use for are left out.
 void write_files(const Arguments& arguments, const std::vector<AnalyzedVector>& vectors,
-                 const Analysis& analysis, const RunOptions& options) {
+                 const Analysis& analysis, const SpectrumReport* spectra,
+                 const RunOptions& options) {
   if (!arguments.csv.empty()) write_result(arguments.csv, ".csv", report::to_csv(analysis));
   if (arguments.json.empty() && arguments.html.empty()) return;
   report::AnalysisExtras extras;
   extras.heads = measure_heads(vectors, options);
+  extras.spectra = spectra;
   extras.target = arguments.target;
   if (!arguments.target.empty()) extras.realised = foresee_changes(arguments, vectors, options);
   const std::string json = report::to_json(analysis, extras);
@@ -93,36 +99,39 @@ void write_files(const Arguments& arguments, const std::vector<AnalyzedVector>& 
   if (!arguments.html.empty()) write_analysis_page(arguments, vectors, json, options);
 }
 
-int run(const Arguments& arguments) {
-  const RunOptions options = with_terminal(arguments);
+}  // namespace
+
+int run_analyze(const Arguments& arguments, MeasureSpectra measure_spectra) {
   const std::vector<AnalyzedVector> vectors = open_vectors(arguments);
-  const Analysis analysis = analyze(vectors, options);
-  write_files(arguments, vectors, analysis, options);
-  const bool data_on_stdout =
-      arguments.json == "-" || arguments.csv == "-" || arguments.html == "-";
-  if (!data_on_stdout) write_stdout(report::to_text(analysis, text_style(arguments)));
+  const RunOptions run = with_terminal(arguments);
+  const Analysis analysis = analyze(vectors, run);
+  std::optional<SpectrumReport> spectra;
+  if (arguments.spectrum) spectra = measure_spectra(vectors, arguments, run);
+  write_files(arguments, vectors, analysis, spectra ? &*spectra : nullptr, run);
+  if (arguments.json == "-" || arguments.csv == "-" || arguments.html == "-") return kDone;
+  const report::TextStyle style = text_style(arguments);
+  write_stdout(report::to_text(analysis, style) +
+               (spectra ? report::to_text(*spectra, style) : ""));
   return kDone;
 }
 
-}  // namespace
-
-const Command& analyze_command() {
-  static const Command command{
-      {"analyze",
-       "analyze VECTOR... | TUNED BASE",
-       "norms per tensor, module, block and layer, and how vectors compare",
-       "L2 norm, norm relative to the base, RMS, largest magnitude, share of elements changed and "
-       "a\n"
-       "histogram of magnitudes; for several vectors cosine and sign agreement with its chance "
-       "level. One\n"
-       "streaming pass.",
-       {"suture analyze reasoning.safetensors",
-        "suture analyze reasoning.safetensors coding.safetensors --html page.html"},
-       {"only", "except", "base", "target", "vocab", "allow", "device", "threads", "memory", "seed",
-        "json", "csv", "html", "quiet", "ascii"},
-       1},
-      run};
-  return command;
+const CommandSpec& analyze_spec() {
+  static const CommandSpec spec{
+      "analyze",
+      "analyze VECTOR... | TUNED BASE",
+      "norms per tensor, module, block and layer, and how vectors compare",
+      "L2 norm, norm relative to the base, RMS, largest magnitude, share of elements changed and "
+      "a\n"
+      "histogram of magnitudes; for several vectors cosine and sign agreement with its chance "
+      "level. One\n"
+      "streaming pass. With --spectrum also singular values, ranks, subspaces and masks, matrix "
+      "by matrix.",
+      {"suture analyze reasoning.safetensors",
+       "suture analyze reasoning.safetensors coding.safetensors --html page.html"},
+      {"only", "except", "base", "spectrum", "rank", "device", "threads", "memory", "seed", "json",
+       "csv", "quiet", "ascii"},
+      1};
+  return spec;
 }
 
 }  // namespace suture::apps

@@ -10,7 +10,7 @@ std::vector<std::string> with_common_options(std::vector<std::string> options) {
   add("eval-cmd", "limit", "json", "csv", "html", "dtype", "device", "batch", "max-new-tokens",
       "add-bos");
   add("apply-chat-template", "system-instruction", "ignore-unknown-settings", "allow", "vocab");
-  add("threads", "memory", "dry-run", "force", "ascii", "quiet");
+  add("threads", "memory", "dry-run", "force", "ascii", "color", "quiet");
   return options;
 }
 

@@ -169,7 +169,7 @@ const std::map<std::string, OptionSpec>& option_table() {
         [](A& a, S v) { a.max_shard_bytes = parse_bytes(v, "--max-shard-size"); }}},
       {"device",
        {"device", "DEVICE",
-        "where a model runs: cpu (default), cuda or cuda:N; file surgery has no use for a GPU",
+        "where a model runs, or spectra are computed: cpu (default), cuda or cuda:N",
         [](A& a, S v) {
           check_device(v);
           a.device = v;
@@ -242,6 +242,13 @@ const std::map<std::string, OptionSpec>& option_table() {
        {"eval-cmd", "COMMAND",
         "score with a program outside: {model} stands for the folder, scores are its last line",
         [](A& a, S v) { a.eval_command = v; }}},
+      {"spectrum",
+       {"spectrum", "",
+        "also singular values, ranks, subspaces and masks of every matrix; takes longer",
+        [](A& a, S) { a.spectrum = true; }}},
+      {"rank",
+       {"rank", "K", "with --spectrum: leading singular values and directions (default: 32)",
+        [](A& a, S v) { a.rank = static_cast<std::int64_t>(parse_count(v, "--rank", 1, 4096)); }}},
       {"threads",
        {"threads", "N", "worker threads (default: one per core)",
         [](A& a, S v) {
@@ -289,7 +296,14 @@ const std::map<std::string, OptionSpec>& option_table() {
        {"chat", "", "each line is a JSON list of messages {role, content}: ids of the prompt",
         [](A& a, S) { a.chat = true; }}},
       {"force", {"force", "", "replace an existing output", [](A& a, S) { a.force = true; }}},
-      {"ascii", {"ascii", "", "draw bars with plain characters", [](A& a, S) { a.ascii = true; }}},
+      {"ascii",
+       {"ascii", "", "draw bars and maps with plain characters", [](A& a, S) { a.ascii = true; }}},
+      {"color",
+       {"color", "WHEN", "auto (default): colours on a terminal that has them; always, or never",
+        [](A& a, S v) {
+          a.colour =
+              static_cast<ColourChoice>(parse_word(v, "--color", {"auto", "always", "never"}));
+        }}},
   };
   return table;
 }
@@ -438,6 +452,7 @@ std::optional<Arguments> parse_arguments(const CommandSpec& spec, int argc, char
   check_positional(spec, arguments);
   if (!arguments.explain.empty() && !arguments.dry_run)
     refuse("--explain without --dry-run", "both", "add --dry-run: a plan is explained, not a run");
+  if (arguments.rank && !arguments.spectrum) refuse("--rank without --spectrum", "both");
   return arguments;
 }
 

@@ -26,6 +26,10 @@ struct CommandSpec {
   std::size_t max_arguments = 1000;
 };
 
+/// When to draw in colours: on a terminal that has them and is not asked to do without, or whatever
+/// stdout is.
+enum class ColourChoice { kAuto, kAlways, kNever };
+
 /// A parsed command line. Every value has been checked; a bad one was thrown as UsageError.
 struct Arguments {
   std::vector<std::string> command_line;  ///< Every word behind `suture`, as given.
@@ -43,8 +47,11 @@ struct Arguments {
   std::optional<std::uint16_t> port;
   bool stochastic = false;
   bool quiet = false, force = false, dry_run = false, ascii = false, sparse = false;
+  bool spectrum = false;
+  std::optional<std::int64_t> rank;  ///< Of spectra.
   bool decode = false, special = false, json_lines = false, chat = false;
   std::string prompt;                           ///< Answered as a sample.
+  ColourChoice colour = ColourChoice::kAuto;
   std::vector<std::string> tasks;               ///< Task files to score on.
   AblationPlan plan;                            ///< Which arms an ablation has.
   std::vector<double> scales;                   ///< Of a sweep.

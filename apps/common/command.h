@@ -20,6 +20,9 @@ const Command& analyze_command();
 const Command& report_command();
 const Command& tokenize_command();
 
+/// Each program has its own way to compute spectra.
+const CommandSpec& analyze_spec();
+
 /// Of commands that run a model `suture` knows what the user may say; the model program does it.
 const CommandSpec& eval_spec();
 const CommandSpec& serve_spec();

@@ -43,6 +43,11 @@ bool speaks_utf8() {
   return false;
 }
 
+std::string variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr ? value : "";
+}
+
 int columns_of(int descriptor) {
   winsize size{};
   return ::ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
@@ -129,8 +134,23 @@ void write_result(const std::string& destination, const std::string& extension,
   stage.commit();
 }
 
+report::ColourDepth colour_depth(ColourChoice choice, const ColourSigns& signs) {
+  using report::ColourDepth;
+  const bool is_mute = signs.term.empty() || signs.term == "dumb";
+  const bool is_wanted =
+      choice == ColourChoice::kAlways ||
+      (choice == ColourChoice::kAuto && signs.is_terminal && signs.no_color.empty() && !is_mute);
+  if (!is_wanted) return ColourDepth::kNone;
+  if (signs.colorterm == "truecolor" || signs.colorterm == "24bit") return ColourDepth::kTrue;
+  const bool has_palette = signs.term.find("256color") != std::string::npos;
+  return has_palette || is_mute ? ColourDepth::k256 : ColourDepth::k16;
+}
+
 report::TextStyle text_style(const Arguments& arguments) {
-  return {speaks_utf8() && !arguments.ascii, columns_of(STDOUT_FILENO)};
+  const ColourSigns signs{::isatty(STDOUT_FILENO) == 1, variable("TERM"), variable("COLORTERM"),
+                          variable("NO_COLOR")};
+  return {speaks_utf8() && !arguments.ascii, columns_of(STDOUT_FILENO),
+          colour_depth(arguments.colour, signs)};
 }
 
 void refuse_unwritable_reports(const Arguments& arguments) {

@@ -22,7 +22,18 @@ void write_result(const std::string& destination, const std::string& extension,
 /// one of the inputs: to be told before the work.
 void refuse_unwritable_reports(const Arguments& arguments);
 
-/// What stdout can show: UTF-8 by locale, the width of the terminal or 80.
+/// What there is to tell how many colours stdout can show.
+struct ColourSigns {
+  bool is_terminal = false;
+  std::string term, colorterm, no_color;  ///< Environment variables; empty where there are none.
+};
+
+/// Unless `choice` decides: none without a terminal, with NO_COLOR, or where TERM is `dumb` or
+/// missing; else as many as COLORTERM and TERM tell, at least 16. Always has 256 where TERM tells
+/// nothing.
+report::ColourDepth colour_depth(ColourChoice choice, const ColourSigns& signs);
+
+/// What stdout can show: UTF-8 by locale, the width of the terminal or 80, its colours.
 report::TextStyle text_style(const Arguments& arguments);
 
 /// Progress on stderr when it is a terminal, notes in any case, and cancellation by SIGINT and

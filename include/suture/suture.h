@@ -21,6 +21,7 @@
 #include "suture/run_options.h"
 #include "suture/selection.h"
 #include "suture/site.h"
+#include "suture/spectrum.h"
 #include "suture/state_dict.h"
 #include "suture/surgery.h"
 #include "suture/task.h"

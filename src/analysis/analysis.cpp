@@ -9,8 +9,8 @@
 #include "suture/error.h"
 #include "suture/site.h"
 
+#include "analysis/analyzed_base.h"
 #include "surgery/measure.h"
-#include "surgery/sparse_source.h"
 #include "surgery/vector_metadata.h"
 
 namespace suture {
@@ -113,12 +113,6 @@ bool layer_order(const AnalysisRow& a, const AnalysisRow& b) {
   return std::stoi(a.name) < std::stoi(b.name);
 }
 
-// The base that a vector was formed with: of one difference, its subtrahend.
-SourcePtr own_base(const TaskVector& vector) {
-  const auto& terms = vector.form().terms;
-  return terms.size() == 1 ? terms.front().subtrahend : nullptr;
-}
-
 // Base norms from a stored vector's metadata, where the pass measured none.
 void add_stored_base_norms(const AnalyzedVector& analyzed, std::size_t position,
                            std::vector<TensorMeasures>& tensors) {
@@ -146,8 +140,7 @@ Analysis analyze(const std::vector<AnalyzedVector>& vectors, const RunOptions& o
   std::vector<MeasuredVector> measured;
   for (std::size_t j = 0; j < vectors.size(); ++j) {
     analysis.vectors.push_back(vectors[j].name);
-    measured.push_back({vectors[j].vector, vectors[j].base ? open_source(*vectors[j].base)
-                                                           : own_base(vectors[j].vector)});
+    measured.push_back({vectors[j].vector, base_of(vectors[j])});
     for (std::size_t i = 0; i < j; ++i) analysis.pairs.emplace_back(i, j);
   }
   std::vector<TensorMeasures> tensors = measure(measured, options);

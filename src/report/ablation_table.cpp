@@ -17,6 +17,7 @@ using Rows = std::vector<std::vector<std::string>>;
 
 constexpr std::size_t kGap = 2;  // between columns
 constexpr std::size_t kMinNameColumns = 16, kMinBarColumns = 16, kMaxBarColumns = 41;
+constexpr int kMaxAxisDecimals = 6;  // from here on, scientific form is shorter
 
 std::string formatted(const char* format, int decimals, double value) {
   char text[64];
@@ -106,6 +107,40 @@ struct Layout {
   bool has_effects = false, has_intervals = false, has_p = false;
 };
 
+// What is not tested has no colour.
+Ink ink_of(const EffectRow& row) {
+  if (!row.effect->p_holm) return Ink::kPlain;
+  if (!row.is_significant()) return Ink::kFaint;
+  return row.effect->difference > 0 ? Ink::kUp : Ink::kDown;
+}
+
+// `-4.0e-9`: the sign, the digits and no more of the exponent than it needs.
+std::string scientific_text(double value, int decimals) {
+  std::string text = formatted("%+.*e", decimals, value);
+  const std::size_t exponent = text.find('e') + 2;
+  const std::size_t digits = std::min(text.find_first_not_of('0', exponent), text.size() - 1);
+  text.erase(exponent, digits - exponent);
+  if (text[exponent - 1] == '+') text.erase(exponent - 1, 1);
+  return text;
+}
+
+std::string end_text(double value, int decimals) {
+  if (decimals <= kMaxAxisDecimals) return effect_text(value, decimals);
+  return value == 0 || !is_plain(value) ? effect_text(value, 0)
+                                        : scientific_text(value, kMaxAxisDecimals + 2 - decimals);
+}
+
+// Decimals with which the farther end is told to a twentieth; none below a millionth.
+int axis_decimals(const IntervalAxis& axis, int decimals) {
+  const double farther = std::max(-axis.low, axis.high);
+  for (; decimals <= kMaxAxisDecimals; ++decimals) {
+    const double unit = std::pow(10.0, -decimals);
+    if (!is_plain(farther) || std::abs(std::round(farther / unit) * unit - farther) <= farther / 20)
+      break;
+  }
+  return decimals;
+}
+
 class EffectTable {
  public:
   EffectTable(const std::vector<EffectFamily>& families, const TextStyle& style)
@@ -153,8 +188,14 @@ class EffectTable {
 
   std::string axis_heading() const {
     if (layout_.bar_columns == 0) return {};
-    return axis_labels(axis_, effect_text(axis_.low, decimals_),
-                       effect_text(axis_.high, decimals_));
+    const int decimals = axis_decimals(axis_, decimals_);
+    const auto labels = [&](int shown) {
+      return axis_labels(axis_, end_text(axis_.low, shown), end_text(axis_.high, shown));
+    };
+    const std::string text = labels(decimals);
+    const bool has_room = text.find_first_not_of(' ') != std::string::npos;
+    // In scientific form the second digit can go.
+    return has_room || decimals <= kMaxAxisDecimals ? text : labels(decimals + 1);
   }
 
   std::string name_cell(const EffectRow& row, const EffectFamily& family) const {
@@ -165,7 +206,8 @@ class EffectTable {
 
   std::string bar_cell(const EffectRow& row) const {
     if (layout_.bar_columns == 0 || row.effect == nullptr) return {};
-    return interval_bar(axis_, row.effect->difference, row.effect->low, row.effect->high, style_);
+    return interval_bar(axis_, row.effect->difference, row.effect->low, row.effect->high, style_,
+                        ink_of(row));
   }
 
   Layout widest_layout() const {

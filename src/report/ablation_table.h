@@ -48,7 +48,8 @@ std::string score_text(double value, int decimals);
 std::string effect_text(double value, int decimals);
 
 /// The table: a heading, then the families with theirs. No line is wider than the terminal:
-/// narrow ones get shorter names, then fewer columns.
+/// narrow ones get shorter names, then fewer columns. Where there are colours, bars of significant
+/// effects are blue above zero and orange below, others grey, and those without a test plain.
 std::string effect_table(const std::vector<EffectFamily>& families, const TextStyle& style);
 
 }  // namespace suture::report

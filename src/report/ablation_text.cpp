@@ -232,7 +232,11 @@ std::string legend(const TextStyle& style) {
                                 "and → lead beyond the axis."
                               : "|--o--| is an effect with its 95 % interval, : is zero, "
                                 "< and > lead beyond the axis.";
-  return wrapped(bar, 2, style) +
+  const std::string colours =
+      style.colours == ColourDepth::kNone
+          ? ""
+          : " Blue is told from zero and above it, orange below it; grey is not told from zero.";
+  return wrapped(bar + colours, 2, style) +
          wrapped(
              "Each interval stands alone: of 20 arms that change nothing, one misses zero. p is "
              "after Holm's correction over the arms under one heading; * marks p < 0.05.",

@@ -5,6 +5,7 @@
 #include "suture/site.h"
 
 #include "report/json_report.h"
+#include "report/spectrum_json.h"
 #include "surgery/realised_change.h"
 
 namespace suture::report {
@@ -119,6 +120,7 @@ std::string to_json(const Analysis& analysis, const AnalysisExtras& extras) {
       json["tensors"][positions.at(heads.tensor)]["heads"] = {{"cosines", heads.cosines[p]}};
     root["pairs"].push_back(std::move(json));
   }
+  if (extras.spectra != nullptr) add_spectra(root, *extras.spectra);
   // Tensor names may hold any bytes; what is not UTF-8 is replaced.
   return root.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }

@@ -42,13 +42,22 @@ class Cells {
     if (high > last()) put(last(), signs_.beyond_right);
   }
 
-  std::string text() const {
-    std::string text;
-    for (const char* cell : cells_) text += cell;
-    return text;
+  std::string text() const { return text(0, last()); }
+
+  // With a colour from one column to another.
+  std::string text(int first, int end, Ink ink, ColourDepth depth) const {
+    first = std::clamp(first, 0, last());
+    end = std::clamp(end, 0, last());
+    return text(0, first - 1) + inked(text(first, end), ink, depth) + text(end + 1, last());
   }
 
  private:
+  std::string text(int first, int end) const {
+    std::string text;
+    for (int i = first; i <= end; ++i) text += cells_[static_cast<std::size_t>(i)];
+    return text;
+  }
+
   std::vector<const char*> cells_;
   const Signs& signs_;
 };
@@ -56,7 +65,7 @@ class Cells {
 }  // namespace
 
 std::string interval_bar(const IntervalAxis& axis, double value, std::optional<double> low,
-                         std::optional<double> high, const TextStyle& style) {
+                         std::optional<double> high, const TextStyle& style, Ink ink) {
   const Signs& signs = style.unicode ? kUnicode : kAscii;
   Cells cells(axis.columns, signs);
   const int zero = column_of(axis, 0);
@@ -71,7 +80,7 @@ std::string interval_bar(const IntervalAxis& axis, double value, std::optional<d
   }
   cells.mark_beyond(first, last);
   if (point >= 0 && point < axis.columns) cells.put(point, signs.point);
-  return cells.text();
+  return cells.text(first, last, ink, style.colours);
 }
 
 std::string axis_labels(const IntervalAxis& axis, const std::string& low, const std::string& high) {

@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "report/colour.h"
 #include "report/text.h"
 
 namespace suture::report {
@@ -15,9 +16,9 @@ struct IntervalAxis {
 
 /// `  ├──●──┤  │`: a point with its whiskers, and a mark at zero. What lies beyond the axis ends in
 /// an arrow. Without a finite value, the mark alone; without an interval, no whiskers. Of exactly
-/// the axis' columns.
+/// the axis' columns. The point and its whiskers are in a colour, where there are colours.
 std::string interval_bar(const IntervalAxis& axis, double value, std::optional<double> low,
-                         std::optional<double> high, const TextStyle& style);
+                         std::optional<double> high, const TextStyle& style, Ink ink = Ink::kPlain);
 
 /// The ends of the axis and zero, as text above the bars; what has no room is left out. Of exactly
 /// the axis' columns.

@@ -6,6 +6,7 @@
 #include "suture/analysis.h"
 #include "suture/attention_heads.h"
 #include "suture/compatibility.h"
+#include "suture/spectrum.h"
 #include "suture/surgery.h"
 
 namespace suture::report {
@@ -16,6 +17,7 @@ std::string to_json(const Compatibility& compatibility);
 
 /// What an analysis may tell besides.
 struct AnalysisExtras {
+  const SpectrumReport* spectra = nullptr;  ///< Of the same vectors; null for none.
   std::vector<HeadMeasures> heads;
   std::string target;                     ///< The model that `realised` is for; empty for none.
   std::vector<RealisedChanges> realised;  ///< By vector; empty for no target.

@@ -25,6 +25,13 @@ std::string with_prefix(double value, const std::array<const char*, 5>& units) {
   return formatted(unit == 0 ? "%.0f" : "%.1f", value) + units[unit];
 }
 
+// Where what begins at `at` ends, if it is a sequence that colours text; else `at`.
+std::size_t end_of_colour(const std::string& text, std::size_t at) {
+  if (text.compare(at, 2, "\x1b[") != 0) return at;
+  const std::size_t end = text.find_first_not_of("0123456789;", at + 2);
+  return end != std::string::npos && text[end] == 'm' ? end + 1 : at;
+}
+
 // Where the code point number `count` begins.
 std::size_t offset_of(const std::string& text, std::size_t count) {
   std::size_t at = 0;
@@ -65,14 +72,31 @@ std::string bar(double share, int columns, const TextStyle& style) {
   return text;
 }
 
+std::string without_colours(const std::string& text) {
+  std::string plain;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = end_of_colour(text, at);
+    if (end == at) plain += text[at++];
+    at = std::max(at, end);
+  }
+  return plain;
+}
+
 std::size_t columns_of(const std::string& text) {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+  std::size_t columns = 0;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = end_of_colour(text, at);
+    if (end == at) columns += (text[at++] & 0xC0) != 0x80;
+    at = std::max(at, end);
+  }
+  return columns;
 }
 
 std::string shortened(const std::string& text, std::size_t columns, const TextStyle& style) {
   const std::size_t length = columns_of(text);
   if (length <= columns) return text;
+  if (text.find('\x1b') != std::string::npos)
+    return shortened(without_colours(text), columns, style);
   const std::string gap = style.unicode ? "…" : "..";
   if (columns <= columns_of(gap)) return text.substr(0, offset_of(text, columns));
   const std::size_t kept = columns - columns_of(gap);

@@ -6,6 +6,8 @@
 
 #include "suture/error.h"
 
+#include "report/heat_map.h"
+
 namespace suture::report {
 namespace {
 
@@ -75,7 +77,8 @@ std::string histogram_table(const VectorStatistics& statistics, const TextStyle&
   return align(table) + "\n";
 }
 
-std::string describe_vector(const Analysis& analysis, std::size_t vector, const TextStyle& style) {
+std::string describe_vector(const Analysis& analysis, std::size_t vector, const std::string& map,
+                            const TextStyle& style) {
   const VectorStatistics& total = analysis.total.vectors[vector];
   std::string text = printable(analysis.vectors[vector]) + ": norm " + human_number(total.norm);
   if (total.relative_norm) text += ", " + human_percent(*total.relative_norm) + " of its base";
@@ -84,6 +87,7 @@ std::string describe_vector(const Analysis& analysis, std::size_t vector, const 
   if (total.non_finite > 0)
     text += "warning: " + std::to_string(total.non_finite) +
             " elements are NaN or infinite; they are left out of every number here\n";
+  if (!map.empty()) text += "\n" + map;
   text += "\n" + norm_table("layer", analysis.layers, vector, style);
   text += norm_table("block", analysis.blocks, vector, style);
   text += norm_table("module", analysis.modules, vector, style);
@@ -206,8 +210,10 @@ std::string to_text(const Compatibility& compatibility, const TextStyle&) {
 
 std::string to_text(const Analysis& analysis, const TextStyle& style) {
   std::string text;
+  const std::vector<HeatMap> maps = heat_maps_of(analysis);
+  const HeatScale scale = common_scale(maps);
   for (std::size_t v = 0; v < analysis.vectors.size(); ++v)
-    text += describe_vector(analysis, v, style);
+    text += describe_vector(analysis, v, to_text(maps[v], scale, style), style);
   for (std::size_t p = 0; p < analysis.pairs.size(); ++p) text += describe_pair(analysis, p, style);
   return text;
 }

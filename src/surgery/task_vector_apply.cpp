@@ -13,6 +13,7 @@
 #include "stream/tiles.h"
 #include "stream/worker_pool.h"
 #include "surgery/form.h"
+#include "surgery/materialize.h"
 #include "surgery/measure_resident.h"
 #include "surgery/resident_updates.h"
 #include "surgery/term_reader.h"
@@ -44,11 +45,6 @@ at::Tensor materialize_in(const std::vector<ActiveTerm>& terms, at::ScalarType t
                           tile.count);
   });
   return tensor;
-}
-
-at::Tensor materialize_terms(const std::vector<ActiveTerm>& terms, const RunOptions& options) {
-  return sum_dtype(terms) == Dtype::kF64 ? materialize_in<double>(terms, at::kDouble, options)
-                                         : materialize_in<float>(terms, at::kFloat, options);
 }
 
 // The same memory when it is dense on the CPU, else a copy to compute on and to copy back.
@@ -104,6 +100,11 @@ bool measure_on_device(const std::vector<MeasuredVector>& vectors,
 }
 
 }  // namespace
+
+at::Tensor materialize_terms(const std::vector<ActiveTerm>& terms, const RunOptions& options) {
+  return sum_dtype(terms) == Dtype::kF64 ? materialize_in<double>(terms, at::kDouble, options)
+                                         : materialize_in<float>(terms, at::kFloat, options);
+}
 
 TaskVector TaskVector::difference(const StateDict& tuned, const StateDict& base) {
   install_measure_resident(measure_on_device);

@@ -98,5 +98,46 @@ TEST_F(Analyze, OfStrangeValuesStaysReadable) {
   EXPECT_TRUE(ended_with(run({"analyze", "odd", "base"}), 0));
 }
 
+TEST_F(Analyze, SpectraStandBesideTheOtherMeasures) {
+  const auto plain = json_of({"tuned", "base"}),
+             full = json_of({"tuned", "base", "--spectrum", "--rank", "3"});
+  for (const auto& tensor : full.at("vectors").at(0).at("tensors")) {
+    const bool is_matrix = tensor.at("name").get<std::string>().find("norm") == std::string::npos &&
+                           tensor.at("name").get<std::string>().find("bias") == std::string::npos;
+    EXPECT_EQ(tensor.contains("spectrum"), is_matrix) << tensor.at("name");
+    if (is_matrix) {
+      EXPECT_EQ(tensor.at("spectrum").at("singular_values").size(), 3u);
+    }
+  }
+  EXPECT_EQ(plain.at("vectors").at(0).at("total"), full.at("vectors").at(0).at("total"));
+  EXPECT_FALSE(plain.contains("spectrum"));
+  const Outcome text = run({"analyze", "v.safetensors", "v.safetensors@-1", "--spectrum"});
+  EXPECT_TRUE(ended_with(text, 0));
+  EXPECT_TRUE(holds(text.out, "stand out most from noise"));
+  EXPECT_TRUE(holds(text.out, "subspaces are most alike"));
+}
+
+TEST_F(Analyze, SpectraOfStrangeValuesAreRefusedTensorByTensor) {
+  StateDict odd = test::make_relative(base_, 8);
+  const std::string name = "model.layers.0.mlp.up_proj.weight";
+  at::Tensor values = odd.at(name).clone();
+  values[0][0] = std::numeric_limits<float>::quiet_NaN();
+  odd.set(name, values);
+  test::write_model(dir_ / "odd", model_, odd);
+  const auto json = json_of({"odd", "base", "--spectrum"});
+  for (const auto& tensor : json.at("vectors").at(0).at("tensors")) {
+    const bool is_odd = tensor.at("name") == name;
+    EXPECT_EQ(tensor.contains("spectrum_reason"), is_odd);
+    if (is_odd) {
+      EXPECT_EQ(tensor.at("spectrum_reason"), "1 entry is NaN or infinite");
+    }
+  }
+}
+
+TEST_F(Analyze, ARankIsOneOfSpectra) {
+  EXPECT_TRUE(refuses({"analyze", "v.safetensors", "--rank", "3"}, "--rank without --spectrum"));
+  EXPECT_TRUE(refuses({"analyze", "v.safetensors", "--spectrum", "--rank", "0"}, "--rank '0'"));
+}
+
 }  // namespace
 }  // namespace suture

@@ -99,7 +99,8 @@ TEST(Help, ListsEveryOption) {
       {"check", {"--vocab", "--allow"}},
       {"extract", surgery},
       {"inject", surgery},
-      {"analyze", {"--only", "--except", "--base", "--threads", "--memory", "--csv", "--ascii"}}};
+      {"analyze",
+       {"--only", "--except", "--base", "--threads", "--memory", "--csv", "--ascii", "--color"}}};
   for (const auto& [command, options] : more) {
     const Outcome outcome = run_program({{command, "--help"}});
     EXPECT_TRUE(ended_with(outcome, 0)) << command;

@@ -140,18 +140,19 @@ def test_heads(models, vectors, suture):
     assert measured > 0
 
 
-def test_what_rounding_leaves_in_a_target(models, vectors, suture):
+def test_what_rounding_leaves_in_a_target(models, suture):
     """round(target + v) - target beside v, by torch."""
-    target = models.weights("instruct")
-    report = json.loads(suture("analyze", vectors[0], "--target", models.folders["instruct"], "--json", "-"))
-    vector = read_weights(vectors[0])
+    target, tuned, base = (models.weights(role) for role in ("instruct", "grpo", "sft"))
+    report = json.loads(suture("analyze", models.folders["grpo"], models.folders["sft"], "--target",
+                               models.folders["instruct"], "--json", "-"))
     for tensor in report["vectors"][0]["tensors"]:
-        stored, delta = target[tensor["name"]], vector[tensor["name"]].float()
+        stored = target[tensor["name"]]
+        delta = tuned[tensor["name"]].float() - base[tensor["name"]].float()
         made = (stored.float() + delta).to(stored.dtype)
         realised = (made.float() - stored.float()).double()
         finite = delta.isfinite() & realised.isfinite()
         got = tensor["realised"]
         assert got["wanted_norm"] == pytest.approx(delta.double()[finite].norm().item(), rel=1e-9, abs=1e-300)
         assert got["realised_norm"] == pytest.approx(realised[finite].norm().item(), rel=1e-9, abs=1e-300)
-        assert got["changed"] == pytest.approx((realised != 0).double().mean().item(), abs=1e-12)
+        assert got["changed"] == pytest.approx((realised[finite] != 0).sum().item() / finite.numel(), abs=1e-12)
     assert report["target"]["model"] == str(models.folders["instruct"])

@@ -175,6 +175,7 @@ TEST(AblationText, HasPlainCharactersForPlainTerminals) {
   for (const char c : text) ASSERT_LT(static_cast<unsigned char>(c), 0x80) << text;
   EXPECT_TRUE(holds(line_with(text, "  layer=0"), "|------o-------|:"));
   EXPECT_TRUE(holds(text, "|--o--| is an effect"));
+  EXPECT_TRUE(holds(text_of(sample_ablation(), {false, 80, ColourDepth::k16}), "Blue is told"));
 }
 
 TEST(AblationText, NoLineIsWiderThanTheTerminal) {

@@ -55,6 +55,29 @@ TEST(IntervalBar, HasPlainCharactersForPlainTerminals) {
   EXPECT_EQ(interval_bar(kAxis, 1, -2, 12, ascii), "        |-+o-------->");
 }
 
+TEST(IntervalBar, ColoursThePointAndItsWhiskers) {
+  const TextStyle themed{true, 80, ColourDepth::k16}, ascii{false, 80, ColourDepth::kTrue};
+  EXPECT_EQ(interval_bar(kAxis, 5, 2, 8, themed, Ink::kUp), "          │ \x1b[94m├──●──┤\x1b[0m  ");
+  EXPECT_EQ(interval_bar(kAxis, -5, -8, -2, ascii, Ink::kDown),
+            "  \x1b[38;2;214;120;20m|--o--|\x1b[0m :          ");
+  EXPECT_EQ(interval_bar(kAxis, -8, -12, -5, themed, Ink::kFaint),
+            "\x1b[2m←─●──┤\x1b[0m    │          ");
+  EXPECT_EQ(interval_bar(kAxis, 15, 12, 20, themed, Ink::kUp),
+            "          │         \x1b[94m→\x1b[0m");
+  EXPECT_EQ(interval_bar(kAxis, 5, 2, 8, themed), drawn(5, 2, 8));
+}
+
+TEST(IntervalBar, IsTheSameWithAndWithoutColours) {
+  for (const bool unicode : {true, false})
+    for (int low = -13; low <= 13; ++low)
+      for (int high = low; high <= 13; ++high) {
+        const double value = (low + high) / 2.0;
+        const TextStyle plain{unicode, 80}, coloured{unicode, 80, ColourDepth::kTrue};
+        EXPECT_EQ(without_colours(interval_bar(kAxis, value, low, high, coloured, Ink::kFaint)),
+                  interval_bar(kAxis, value, low, high, plain));
+      }
+}
+
 TEST(IntervalBar, MarksNoZeroThatTheAxisDoesNotReach) {
   EXPECT_EQ(interval_bar({1, 3, 5}, 2, {}, {}, {}), "  ●  ");
 }

@@ -88,6 +88,24 @@ TEST(Align, CountsCodePointsAndNotBytes) {
   EXPECT_EQ(align({{"é", "1", "a"}, {"ab", "2", "b"}}), "é   1  a\nab  2  b\n");
 }
 
+TEST(ColumnsOf, CountsNoColours) {
+  EXPECT_EQ(columns_of("\x1b[38;2;1;2;3mäb\x1b[0m"), 2u);
+  EXPECT_EQ(columns_of("\x1b"), 1u);
+  EXPECT_EQ(columns_of("\x1b[2K"), 4u) << "sequences that do other things are not ours";
+  EXPECT_EQ(columns_of("\x1b[12"), 4u);
+}
+
+TEST(WithoutColours, LeavesEverythingElse) {
+  EXPECT_EQ(without_colours("a\x1b[94mé\x1b[0mb"), "aéb");
+  EXPECT_EQ(without_colours("\x1b[2K\x1b[\x1b"), "\x1b[2K\x1b[\x1b");
+  EXPECT_EQ(without_colours(""), "");
+}
+
+TEST(Align, GivesColoursNoColumns) {
+  EXPECT_EQ(align({{"a", "\x1b[94m1\x1b[0m", "x"}, {"bb", "22", "y"}}),
+            "a    \x1b[94m1\x1b[0m  x\nbb  22  y\n");
+}
+
 TEST(Align, TakesRowsOfAnyLength) {
   EXPECT_EQ(align({}), "");
   EXPECT_EQ(align({{}}), "\n");
@@ -101,6 +119,8 @@ TEST(Shortened, KeepsBeginningAndEnd) {
   EXPECT_EQ(shortened("äöüäöü", 5, {}), "äö…öü");
   EXPECT_EQ(shortened("äöüäöü", 1, {}), "ä");
   EXPECT_EQ(shortened("abc", 0, {}), "");
+  EXPECT_EQ(shortened("\x1b[94mabc\x1b[0m", 3, {}), "\x1b[94mabc\x1b[0m");
+  EXPECT_EQ(shortened("\x1b[94mabcd\x1b[0m", 3, {}), "a…d");
 }
 
 TEST(Wrapped, BreaksAtSpaces) {
