@@ -166,6 +166,8 @@ test('quantiles, ranks, ticks, layers of arms', () => {
   assert.equal(page.rankCorrelation([1, 2, 3], [3, 2, 1]), -1);
   assert.deepEqual(plain(page.linearTicks(0, 1, 5)), [0, 0.2, 0.4, 0.6, 0.8, 1]);
   assert.deepEqual(plain(page.logTicks(1e-3, 1e3, 3)), [1e-3, 1e-1, 1e1, 1e3]);
+  assert.deepEqual(plain(page.logTicks(0.02, 0.25, 4)), [0.02, 0.05, 0.1, 0.2]);
+  assert.deepEqual(plain(page.logTicks(3, 4, 4)), [3, 4]);
   assert.equal(page.layerOfArm({kind: 'without', part: 'layer=3'}), 3);
   assert.equal(page.layerOfArm({kind: 'bottom-up', part: 'layer=0-3'}), 3);
   assert.equal(page.layerOfArm({kind: 'top-down', part: 'layer=3-'}), 3);

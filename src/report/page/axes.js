@@ -3,7 +3,7 @@
 function roundStep(span, count) {
   const raw = span / Math.max(1, count);
   const power = Math.pow(10, Math.floor(Math.log10(raw)));
-  const factor = [1, 2, 2.5, 5, 10].find(candidate => candidate * power >= raw * 0.8) || 10;
+  const factor = [1, 2, 5, 10].find(candidate => candidate * power >= raw * 0.8) || 10;
   return factor * power;
 }
 
@@ -18,7 +18,10 @@ function linearTicks(low, high, count) {
 
 function logTicks(low, high, count) {
   const [first, last] = [Math.ceil(Math.log10(low) - 1e-9), Math.floor(Math.log10(high) + 1e-9)];
-  if (last - first < 1) return [low, high];
+  if (last - first < 1) {
+    const between = [1, 2, 5, 10, 20, 50].map(factor => factor * Math.pow(10, first - 1)).filter(tick => tick >= low && tick <= high);
+    return between.length > 1 ? between.map(tick => Number(tick.toPrecision(6))) : [low, high];
+  }
   const step = Math.max(1, Math.ceil((last - first) / count));
   const ticks = [];
   for (let power = first; power <= last; power += step) ticks.push(Number(`1e${power}`));

@@ -125,8 +125,7 @@ function exactLines({row, pair}, withSpectrum = true) {
     if (withSpectrum && row.spectrum) {
       for (const [label, range] of [
                ['stable rank', row.spectrum.stable_rank], ['effective rank', row.spectrum.effective_rank]])
-        if (range) lines.push([label, range.low === range.high ? exact(numberOf(range.low))
-          : `${formatNumber(numberOf(range.low))} to ${formatNumber(numberOf(range.high))}`]);
+        if (range) lines.push([label, [...new Set([exact(numberOf(range.low)), exact(numberOf(range.high))])].join(' to ')]);
     }
   }
   if (pair) {

@@ -69,7 +69,12 @@ function drawSpectrum(panel, found) {
   panel.setNote(
       nameOf(shortened(found.site.name, 60)),
       ` ${formatShape(found.site.shape)}: the ${points.length} largest singular values` +
-          (spectrum.exact ? ', exact.' : '; the band is their error bound.'));
+          (spectrum.exact ? ', exact.' : `; the band is their error bound${certaintyText(spectrum)}.`));
+}
+
+function certaintyText(spectrum) {
+  const probability = numberOf(spectrum.failure_probability);
+  return probability > 0 ? `, which fails with a probability of at most ${formatNumber(probability)}` : '';
 }
 
 function numbersList(entries) {
@@ -85,7 +90,7 @@ function numbersList(entries) {
 function rangeText(range, format) {
   if (!range) return null;
   const [low, high] = [numberOf(range.low), numberOf(range.high)];
-  return low === high ? format(low) : `${format(low)} to ${format(high)}`;
+  return [...new Set([format(low), format(high)])].join(' to ');
 }
 
 function spectrumNumbers({spectrum}) {
