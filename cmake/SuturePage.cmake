@@ -2,8 +2,12 @@
 
 set(_folder ${PROJECT_SOURCE_DIR}/src/report/page)
 set(_template page.html)
-set(_styles page.css)
-set(_scripts main.js)
+set(_styles page.css figures.css explore.css)
+set(_scripts
+  dom.js format.js colour.js selection_text.js data.js measures.js ablation.js address.js store.js
+  tooltip.js export.js panel.js axes.js heatmap.js heatmap_input.js effects.js effect_size.js
+  profile.js compare.js histogram.js heads.js spectrum.js details.js table.js provenance.js toolbar.js
+  keys.js explore.js explore_answers.js main.js)
 
 list(TRANSFORM _styles PREPEND ${_folder}/ OUTPUT_VARIABLE _style_files)
 list(TRANSFORM _scripts PREPEND ${_folder}/ OUTPUT_VARIABLE _script_files)
