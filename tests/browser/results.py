@@ -135,6 +135,14 @@ def effect(rng, reference, p):
             "lost": None, "non_finite": 0, "smallest_detectable": 0.06}
 
 
+def sweep(scales=(0.25, 0.5, 1)):
+    """Of a sweep there are controls, and one arm for each scale."""
+    result = ablation(0)
+    arms = [arm for arm in result["arms"] if arm["family"] == "controls" and arm["kind"] != "vector"]
+    whole = next(arm for arm in result["arms"] if arm["kind"] == "vector")
+    return {**result, "arms": arms + [{**whole, "name": f"scale={scale}", "family": "scales", "scale": scale} for scale in scales]}
+
+
 def ablation(layers=24, seed=2):
     rng = random.Random(seed)
 

@@ -75,6 +75,11 @@ def test_the_selection_of_the_map_is_taken_over(live):
     wait_for_command(live, "block=mlp & layer=2")
 
 
+def test_another_prompt_is_answered(live):
+    live.find("#explore-prompt").send_keys("1+1+1=", Keys.TAB)
+    live.until("return document.querySelector('#explore-sample dd').textContent.includes('1+1+1=')", 30)
+
+
 def test_a_wrong_selection_is_said_in_words(live):
     live.js("setView({xo: 'layer=3-1'})")
     live.until("return document.querySelector('#explore-status').classList.contains('problem')", 30)

@@ -58,6 +58,13 @@ def test_an_ablation_alone(page, report):
     assert len(page.all("#effects .effect")) == 5 + 5
 
 
+def test_a_sweep(page, report):
+    page.open(report("sweep", results.sweep()))
+    labels = page.js("return [...document.querySelectorAll('#effects .effect')].map(e => e.getAttribute('aria-label').split(':')[0])")
+    assert labels == ["scale=0.25", "scale=0.5", "scale=1", "negated", "random seed=0", "random seed=1", "random seed=2"]
+    assert page.text("#effects-title") == "Effects on the score"
+
+
 def test_hover_tells_the_numbers_of_the_json(page, full, everything):
     result = everything[0]
     page.open(full)

@@ -1,6 +1,7 @@
 // One ablation: its families of arms, its metrics, and where each arm belongs beside the layers.
 
-const CONTROL_KINDS = ['target', 'vector', 'negated', 'random', 'permuted'];
+// A sweep's arms are whole vectors as well, but at a scale each, and what one looks for.
+const isControl = arm => arm.family === 'controls';
 
 /** The layer (or OUTSIDE) that an arm stands beside; null for parts that are not layers. */
 function layerOfArm(arm) {
@@ -40,10 +41,10 @@ class Ablation {
       at, task: metric.task, metric: metric.metric, filter: metric.filter, isShare: Boolean(metric.is_share),
       higherIsBetter: metric.higher_is_better !== false,
     }));
-    this.controls = this.arms.filter(arm => CONTROL_KINDS.includes(arm.kind));
+    this.controls = this.arms.filter(isControl);
     this.families = [];
     for (const arm of this.arms) {
-      if (CONTROL_KINDS.includes(arm.kind)) continue;
+      if (isControl(arm)) continue;
       let family = this.families.find(known => known.name === arm.family);
       if (!family) this.families.push(family = {name: arm.family, arms: [], reference: arm.reference, byLayer: true});
       family.arms.push(arm);

@@ -5,7 +5,7 @@ const LONGEST_ADDRESS = 100000;
 
 const DEFAULT_VIEW = {
   an: 0, v: 0, w: 1, m: 'relative', log: false, clip: false, sel: '', at: null, t: null, show: 'modules',
-  ab: 0, am: null, fam: null, cmp: null, q: '', sort: 'norm', down: true, th: 'auto', xs: null, xo: '',
+  ab: 0, am: null, fam: null, cmp: null, q: '', sort: 'norm', down: true, th: 'auto', xs: null, xo: '', xp: '',
 };
 
 const smallNumber = text => /^\d{1,4}$/.test(text) ? Number(text) : undefined;
@@ -36,7 +36,7 @@ const READERS = {
     const scales = text.split(',').map(Number);
     return text.length < 2000 && scales.every(Number.isFinite) ? scales : undefined;
   },
-  xo: textUpTo(65536),
+  xo: textUpTo(65536), xp: textUpTo(10000),
 };
 
 function writeAddress(view) {

@@ -11,6 +11,7 @@ function makeEffects(host) {
     if (!ablation) return;
     const {am, fam} = store.view;
     const family = ablation.families.find(known => known.name === fam);
+    panel.heading.textContent = family && family.byLayer ? 'What each layer does' : 'Effects on the score';
     panel.tools.replaceChildren(
         chooser(
             'score', ablation.metrics.map(metric => [metric.at, ablation.metricName(metric.at)]), am,
@@ -239,7 +240,7 @@ function effectRow(view, figure, ablation, metric, place, {axis, left, right, he
 function pickArm(arm, layer) {
   if (!analysisNow()) return;
   const text = layer === OUTSIDE ? '!layer=0-' : arm.part;
-  if (!text || CONTROL_KINDS.includes(arm.kind)) return;
+  if (!text || isControl(arm)) return;
   setView({sel: store.view.sel === text ? '' : text});
 }
 

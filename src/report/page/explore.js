@@ -21,7 +21,7 @@ function makeExplore(host) {
           html(
               'div', {class: 'explore-controls'}, scaleSliders(live), layerSwitches(live), moduleSwitches(live),
               onlyField(live), live.fidelity),
-          html('div', {class: 'explore-answers'}, live.status, live.score, live.sample)),
+          html('div', {class: 'explore-answers'}, live.status, live.score, live.sample, promptField(live))),
       html('div', {class: 'command'}, live.command, copyButton('copy', () => live.answer ? live.answer.command : '')),
       exportForm(live));
   panel.setNote(
@@ -30,10 +30,10 @@ function makeExplore(host) {
                          plural(explore.task.records, 'record')}.` :
                      ' No task was given, so there is no score.');
   const send = settled(() => requestEdit(live), EXPLORE_WAIT);
-  let sent = JSON.stringify([scalesNow(live), store.view.xo]);
-  whenChanged(['xs', 'xo'], () => {
+  let sent = JSON.stringify(bodyOfEdit(live));
+  whenChanged(['xs', 'xo', 'xp'], () => {
     showControls(live);
-    const state = JSON.stringify([scalesNow(live), store.view.xo]);
+    const state = JSON.stringify(bodyOfEdit(live));
     if (state !== sent) send();
     sent = state;
   });
@@ -149,6 +149,24 @@ function moduleSwitches(live) {
       live, 'modules', 'modules', analysis ? analysis.columns : live.explore.modules, module => visible(module));
 }
 
+/** What an edit asks for; without a prompt the program answers its own. */
+function bodyOfEdit(live) {
+  const {xo, xp} = store.view;
+  return {scales: scalesNow(live), only: xo, ...(xp === '' ? {} : {prompt: xp})};
+}
+
+function promptField(live) {
+  const field = html('textarea', {
+    id: 'explore-prompt',
+    rows: 2,
+    spellcheck: 'false',
+    placeholder: live.explore.prompt ? shortened(live.explore.prompt, 200) : 'a prompt to answer',
+    onchange: () => setView({xp: field.value})
+  });
+  live.prompt = field;
+  return html('div', {class: 'prompt-line'}, html('label', {for: 'explore-prompt'}, 'prompt of the sample'), field);
+}
+
 function onlyField(live) {
   const field = html('input', {
     type: 'text',
@@ -174,6 +192,7 @@ function showControls(live) {
     for (const [member, button] of live.inputs[key])
       button.setAttribute('aria-pressed', now[key].has(member) ? 'true' : 'false');
   live.only.value = visible(store.view.xo);
+  if (document.activeElement !== live.prompt) live.prompt.value = store.view.xp;
 }
 
 // --- Requests: one on its way at a time, and then only the newest state -------------------------------
@@ -205,7 +224,7 @@ async function requestEdit(live) {
     live.wanted = false;
     const edit = ++live.edit;
     try {
-      const {status, read} = await post(live, '/edit', {edit, scales: scalesNow(live), only: store.view.xo});
+      const {status, read} = await post(live, '/edit', {edit, ...bodyOfEdit(live)});
       if (read.superseded) {
         if (!live.wanted) setStatus(live, 'overtaken by a newer change, of another window perhaps');
         continue;

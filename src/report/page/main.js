@@ -36,8 +36,9 @@ function summaryText() {
         0;
     parts.push(
         [`${ablation.metricName(metric)}: ` +
-         (before !== null && after !== null ? `${format(before)} without and ${format(after)} with the vector` :
-                                              visible(ablation.source)) +
+         (before === null    ? visible(ablation.source) :
+              after === null ? `${format(before)} without the vector` :
+                               `${format(before)} without and ${format(after)} with the vector`) +
          (family ? `; ${real} of ${family.arms.length} parts by layer matter` : '')]);
   }
   return parts;

@@ -1,9 +1,6 @@
 // The frame of a view: heading, a line that says what is seen, its own switches, its export buttons.
 
-/**
- * A panel in `host`. `csv()` gives its numbers as rows; `figure`: whether it has an <svg> to export.
- * `describe(title)` is the heading of exported pictures.
- */
+/** A panel in `host`. `csv()` gives its numbers as rows; `figure`: whether it has an <svg> to export. */
 function makePanel(host, {id, title, csv = null, figure = true, level = 2}) {
   const note = html('p', {class: 'note', id: `${id}-note`});
   const tools = html('div', {class: 'tools'});
@@ -20,8 +17,8 @@ function makePanel(host, {id, title, csv = null, figure = true, level = 2}) {
       label));
   const drawing = () => body.querySelector('svg.figure');
   if (figure) {
-    button('PNG', 'save as a picture', () => drawing() && exportPng(fileName, drawing(), title, note.textContent));
-    button('SVG', 'save as a drawing', () => drawing() && exportSvg(fileName, drawing(), title, note.textContent));
+    button('PNG', 'save as a picture', () => drawing() && exportPng(fileName, drawing(), heading.textContent, note.textContent));
+    button('SVG', 'save as a drawing', () => drawing() && exportSvg(fileName, drawing(), heading.textContent, note.textContent));
   }
   if (csv) button('CSV', 'save the numbers', () => exportCsv(fileName, csv()));
   panel.setNote = (...parts) =>
