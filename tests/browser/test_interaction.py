@@ -156,13 +156,26 @@ def test_keys_move_open_and_select(page, full):
     assert page.js("return document.querySelector('#measure').value") == "relative", "keys typed into a field are text"
 
 
+@pytest.mark.parametrize("mark, forward", [("#effects .effect", Keys.ARROW_DOWN), ("#effect-size .point", Keys.ARROW_RIGHT), ("#heads .head", Keys.ARROW_RIGHT),
+                                           ("#histogram .bar", Keys.ARROW_RIGHT), ("#spectrum .catch", Keys.ARROW_RIGHT)])
+def test_marks_are_one_stop_and_stepped_through(page, full, mark, forward):
+    page.open(full, "at=3%2Fq_proj")
+    assert page.js("return document.querySelectorAll(arguments[0] + '[tabindex=\"0\"]').length", mark) == 1
+    page.press(Keys.TAB)
+    page.js("document.querySelector(arguments[0]).focus()", mark)
+    first = page.tip()
+    page.press(forward)
+    assert page.js("return [...document.querySelectorAll(arguments[0])].indexOf(document.activeElement)", mark) == 1
+    assert page.tip() != first and page.text("#said")
+
+
 def test_everything_is_reached_by_tab(page, full):
     page.open(full)
     reached = set()
-    for _ in range(120):
+    for _ in range(60):
         page.press(Keys.TAB)
         reached.add(page.js("const e = document.activeElement; return e.closest('section') ? e.closest('section').id : e.closest('.toolbar, .selection, .masthead') ? e.closest('.toolbar, .selection, .masthead').className : ''"))
-    assert {"map", "effects", "masthead", "toolbar", "selection", "profile"} <= reached
+    assert {"map", "effects", "masthead", "toolbar", "selection", "profile", "effect-size", "details", "histogram", "compare", "table"} <= reached
 
 
 def test_the_theme_is_switched(page, full):

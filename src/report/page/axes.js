@@ -19,7 +19,8 @@ function linearTicks(low, high, count) {
 function logTicks(low, high, count) {
   const [first, last] = [Math.ceil(Math.log10(low) - 1e-9), Math.floor(Math.log10(high) + 1e-9)];
   if (last - first < 1) {
-    const between = [1, 2, 5, 10, 20, 50].map(factor => factor * Math.pow(10, first - 1)).filter(tick => tick >= low && tick <= high);
+    const between = [1, 2, 5, 10, 20, 50].map(factor => factor * Math.pow(10, first - 1))
+                        .filter(tick => tick >= low && tick <= high);
     return between.length > 1 ? between.map(tick => Number(tick.toPrecision(6))) : [low, high];
   }
   const step = Math.max(1, Math.ceil((last - first) / count));

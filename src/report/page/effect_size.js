@@ -100,7 +100,6 @@ function drawEffectSize(panel, points) {
     const verdict = ablation.verdict(effect, am);
     const mark = svg('g', {
       class: 'point' + (isPlaceSelected(layer, null) ? '' : ' faded'),
-      tabindex: 0,
       role: 'img',
       id: `size-${layer}`,
       'aria-label': `${layerTitle(layer)}: ${measure.format(size)}, effect ${format(effect.difference)}`
@@ -122,6 +121,7 @@ function drawEffectSize(panel, points) {
     figure.append(mark);
     rings.set(layer, mark);
   }
+  stepThrough(figure, '.point', 'ArrowLeft', 'ArrowRight');
   setFigure(panel, figure);
   const rho = rankCorrelation(points.map(point => point.size), points.map(point => Math.abs(point.effect.difference)));
   panel.setNote(

@@ -159,6 +159,7 @@ function drawEffects(view, ablation, family, metric) {
   }
   figure.append(effectKey(total - 30));
   figure.append(svg('text', {class: 'note-text', x: 4, y: total - 10}, smallestText(ablation, family, metric)));
+  stepThrough(figure, '.effect', 'ArrowUp', 'ArrowDown');
   setFigure(panel, figure);
   view.figure = figure;
 }
@@ -179,7 +180,6 @@ function effectRow(view, figure, ablation, metric, place, {axis, left, right, he
   const isFaded = layer !== null && layer !== undefined && analysisNow() && !isPlaceSelected(layer, null);
   const group = svg('g', {
     class: 'effect ' + verdict + (isFaded ? ' faded' : ''),
-    tabindex: 0,
     role: 'img',
     id: `effect-${ablation.arms.indexOf(arm)}`,
     'aria-label': `${visible(arm.name)}: ${effect ? format(effect.difference) : 'no effect computed'}`
@@ -226,11 +226,6 @@ function effectRow(view, figure, ablation, metric, place, {axis, left, right, he
     if (event.key === 'Enter' || event.key === ' ') {
       event.preventDefault();
       act();
-    } else if (event.key === 'ArrowDown' || event.key === 'ArrowUp') {
-      event.preventDefault();
-      const all = [...figure.querySelectorAll('.effect')];
-      const next = all[all.indexOf(event.currentTarget) + (event.key === 'ArrowDown' ? 1 : -1)];
-      if (next) next.focus();
     }
   });
   figure.append(group);

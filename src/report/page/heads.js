@@ -94,25 +94,16 @@ function drawHeads(panel, {layer, strips, asked}) {
         height: stripHeight,
         rx: 1.5,
         fill: scale.colour(value),
-        tabindex: head === 0 ? 0 : -1,
         role: 'img',
         'aria-label': `${visible(strip.site.module)} head ${head}: ${measure.format(value)}`
       });
       withTip(rect, () => headContent(layer, strip, head, most));
-      rect.addEventListener('keydown', event => {
-        const next = event.key === 'ArrowRight' ? rect.nextElementSibling :
-            event.key === 'ArrowLeft'           ? rect.previousElementSibling :
-                                                  null;
-        if (!next || !next.classList.contains('head')) return;
-        event.preventDefault();
-        next.focus();
-        tipAt(next, ...headContent(layer, strip, head + (event.key === 'ArrowRight' ? 1 : -1), most));
-      });
       figure.append(rect);
     });
   });
   figure.append(
       colourLegend(scale, left, height - 44, Math.min(230, width - left - 10), measure.format, measure.label));
+  stepThrough(figure, '.head', 'ArrowLeft', 'ArrowRight');
   setFigure(panel, figure);
   const fewest = Math.min(...strips.map(strip => strip.norms.length));
   panel.setNote(

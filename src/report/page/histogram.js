@@ -56,7 +56,9 @@ function drawHistogram(panel, row) {
       x: x(exponent) + 0.5,
       width: Math.max(1, x(exponent + 1) - x(exponent) - 1),
       y: y(count),
-      height: bottom - y(count)
+      height: bottom - y(count),
+      role: 'img',
+      'aria-label': `${plural(count, 'element')} from ${formatNumber(Math.pow(2, exponent))}`
     });
     withTip(bar, () => [`${formatNumber(Math.pow(2, exponent))} to ${formatNumber(Math.pow(2, exponent + 1))}`,
       [['elements', exact(count)], ['share of all', formatPercent(count / elements)]], 0]);
@@ -69,6 +71,7 @@ function drawHistogram(panel, row) {
     if (at - last > 30) figure.append(svg('text', {class: 'tiny', x: at, y: top - 7, 'text-anchor': 'middle'}, label));
     last = at;
   }
+  stepThrough(figure, '.bar', 'ArrowLeft', 'ArrowRight');
   setFigure(panel, figure);
   panel.setNote(`${unchanged}. Of the changed, half lie below ≈ ${
       formatNumber(Number(quantileOfBins(bins, 0.5).toPrecision(

@@ -125,7 +125,8 @@ function exactLines({row, pair}, withSpectrum = true) {
     if (withSpectrum && row.spectrum) {
       for (const [label, range] of [
                ['stable rank', row.spectrum.stable_rank], ['effective rank', row.spectrum.effective_rank]])
-        if (range) lines.push([label, [...new Set([exact(numberOf(range.low)), exact(numberOf(range.high))])].join(' to ')]);
+        if (range)
+          lines.push([label, [...new Set([exact(numberOf(range.low)), exact(numberOf(range.high))])].join(' to ')]);
     }
   }
   if (pair) {

@@ -17,8 +17,9 @@ function makePanel(host, {id, title, csv = null, figure = true, level = 2}) {
       label));
   const drawing = () => body.querySelector('svg.figure');
   if (figure) {
-    button('PNG', 'save as a picture', () => drawing() && exportPng(fileName, drawing(), heading.textContent, note.textContent));
-    button('SVG', 'save as a drawing', () => drawing() && exportSvg(fileName, drawing(), heading.textContent, note.textContent));
+    const save = work => () => drawing() && work(fileName, drawing(), heading.textContent, note.textContent);
+    button('PNG', 'save as a picture', save(exportPng));
+    button('SVG', 'save as a drawing', save(exportSvg));
   }
   if (csv) button('CSV', 'save the numbers', () => exportCsv(fileName, csv()));
   panel.setNote = (...parts) =>

@@ -57,12 +57,20 @@ function drawSpectrum(panel, found) {
   if (noise > 0) figure.append(svg('line', {class: 'noise', x1: left, x2: right, y1: y(noise), y2: y(noise)}),
     svg('text', {class: 'note-text', x: right, y: y(noise) - 5, 'text-anchor': 'end'}, 'largest of noise'));
   for (const point of points) {
-    const dot = svg('circle', {class: 'catch', cx: x(point.at), cy: point.low > 0 ? y(point.low) : bottom, r: 5});
+    const dot = svg('circle', {
+      class: 'catch',
+      cx: x(point.at),
+      cy: point.low > 0 ? y(point.low) : bottom,
+      r: 5,
+      role: 'img',
+      'aria-label': `singular value ${point.at}: ${formatNumber(point.low)}`
+    });
     withTip(dot, () => [`singular value ${point.at}`, [['at least', exact(point.low)], ['at most', exact(point.high)],
       ['share of energy', norm > 0 ? formatPercent(point.low * point.low / (norm * norm)) : '–']], 0]);
     figure.append(
         svg('circle', {class: 'spectrum-dot', cx: x(point.at), cy: point.low > 0 ? y(point.low) : bottom, r: 2}), dot);
   }
+  stepThrough(figure, '.catch', 'ArrowLeft', 'ArrowRight');
   setFigure(panel, figure);
   panel.body.append(spectrumNumbers(found));
   if (found.pair) panel.body.append(drawAngles(panel, found.pair, width), anglesNumbers(found.pair));

@@ -51,3 +51,17 @@ function withTip(element, content) {
   element.addEventListener('blur', hideTip);
   return element;
 }
+
+/** Makes the marks of a figure one stop of the tab key; these keys go from one to the next. */
+function stepThrough(figure, selector, back, forward) {
+  const marks = [...figure.querySelectorAll(selector)];
+  marks.forEach((mark, i) => {
+    mark.setAttribute('tabindex', i === 0 ? 0 : -1);
+    mark.addEventListener('keydown', event => {
+      const next = marks[i + (event.key === forward ? 1 : event.key === back ? -1 : NaN)];
+      if (!next) return;
+      event.preventDefault();
+      next.focus();
+    });
+  });
+}
