@@ -51,20 +51,17 @@ std::vector<AnalyzedVector> open_vectors(const Arguments& arguments) {
   return vectors;
 }
 
-// What rounding would leave of each vector in the target.
-std::vector<RealisedChanges> foresee_changes(const Arguments& arguments,
-                                             const std::vector<AnalyzedVector>& vectors,
-                                             const RunOptions& options) {
-  const Checkpoint target = Checkpoint::open(arguments.target);
-  say_warnings(arguments, {target});
-  std::vector<RealisedChanges> changes;
+// The model that --target names, seen to be fit for all vectors.
+std::optional<Checkpoint> fit_target(const Arguments& arguments,
+                                     const std::vector<AnalyzedVector>& vectors) {
+  if (arguments.target.empty()) return std::nullopt;
+  const Checkpoint target = open_target(arguments, arguments.target);
   for (const AnalyzedVector& one : vectors) {
     const Compatibility fit = check(target, one.vector, arguments.check);
     require_fit(fit);
     say_findings(arguments, fit);
-    changes.push_back(foresee_change(target, one.vector, arguments.check.vocabulary, options));
   }
-  return changes;
+  return target;
 }
 
 void write_analysis_page(const Arguments& arguments, const std::vector<AnalyzedVector>& vectors,
@@ -86,14 +83,14 @@ void write_analysis_page(const Arguments& arguments, const std::vector<AnalyzedV
 // Passes over the vectors that the text report has no use for are left out.
 void write_files(const Arguments& arguments, const std::vector<AnalyzedVector>& vectors,
                  const Analysis& analysis, const SpectrumReport* spectra,
-                 const RunOptions& options) {
+                 const std::vector<RealisedChanges>& realised, const RunOptions& options) {
   if (!arguments.csv.empty()) write_result(arguments.csv, ".csv", report::to_csv(analysis));
   if (arguments.json.empty() && arguments.html.empty()) return;
   report::AnalysisExtras extras;
   extras.heads = measure_heads(vectors, options);
   extras.spectra = spectra;
   extras.target = arguments.target;
-  if (!arguments.target.empty()) extras.realised = foresee_changes(arguments, vectors, options);
+  extras.realised = realised;
   const std::string json = report::to_json(analysis, extras);
   if (!arguments.json.empty()) write_result(arguments.json, ".json", json);
   if (!arguments.html.empty()) write_analysis_page(arguments, vectors, json, options);
@@ -104,13 +101,22 @@ void write_files(const Arguments& arguments, const std::vector<AnalyzedVector>& 
 int run_analyze(const Arguments& arguments, MeasureSpectra measure_spectra) {
   const std::vector<AnalyzedVector> vectors = open_vectors(arguments);
   const RunOptions run = with_terminal(arguments);
+  const std::optional<Checkpoint> target = fit_target(arguments, vectors);
   const Analysis analysis = analyze(vectors, run);
+  std::vector<RealisedChanges> realised;  // by vector
+  if (target)
+    for (const AnalyzedVector& one : vectors)
+      realised.push_back(foresee_change(*target, one.vector, arguments.check.vocabulary, run));
   std::optional<SpectrumReport> spectra;
   if (arguments.spectrum) spectra = measure_spectra(vectors, arguments, run);
-  write_files(arguments, vectors, analysis, spectra ? &*spectra : nullptr, run);
+  write_files(arguments, vectors, analysis, spectra ? &*spectra : nullptr, realised, run);
   if (arguments.json == "-" || arguments.csv == "-" || arguments.html == "-") return kDone;
   const report::TextStyle style = text_style(arguments);
-  write_stdout(report::to_text(analysis, style) +
+  std::string foreseen;
+  for (std::size_t v = 0; v < realised.size(); ++v)
+    foreseen += "\n" + printable(vectors[v].name) + " in " + printable(arguments.target) + "\n" +
+                report::to_text(realised[v]);
+  write_stdout(report::to_text(analysis, style) + foreseen +
                (spectra ? report::to_text(*spectra, style) : ""));
   return kDone;
 }

@@ -23,7 +23,6 @@
 #include "report/explore_json.h"
 #include "report/json_report.h"
 #include "serve/explore_endpoint.h"
-#include "surgery/vector_metadata.h"
 
 namespace suture::apps {
 namespace {
@@ -41,20 +40,8 @@ struct Session {
   std::vector<AnalyzedVector> vectors;
 };
 
-Checkpoint open_target(const Arguments& arguments) {
-  Checkpoint target = Checkpoint::open(arguments.positional.front());
-  if (is_vector(target))
-    throw UsageError({target.location(),
-                      {},
-                      "a task vector, not a model",
-                      "the model that the vector is added to",
-                      "name the target first, then the vectors"});
-  say_warnings(arguments, {target});
-  return target;
-}
-
 Session open_session(const Arguments& arguments) {
-  Session session{arguments, open_target(arguments), {}, {}};
+  Session session{arguments, open_target(arguments, arguments.positional.front()), {}, {}};
   for (std::size_t i = 1; i < arguments.positional.size(); ++i) {
     const VectorArgument name = parse_vector_argument(arguments.positional[i]);
     const TaskVector vector = open_vector(name);

@@ -25,7 +25,6 @@
 #include "report/ablation_report.h"
 #include "report/json_report.h"
 #include "surgery/vector_digest.h"
-#include "surgery/vector_metadata.h"
 
 namespace suture::apps {
 namespace {
@@ -36,18 +35,6 @@ constexpr const char* kJournal = "arms.jsonl";
 constexpr const char* kModelFolder = "model";
 constexpr const char* kResultsCsv = "results.csv";
 constexpr const char* kResultsJson = "results.json";
-
-Checkpoint open_target(const Arguments& arguments) {
-  Checkpoint target = Checkpoint::open(arguments.positional.front());
-  if (is_vector(target))
-    throw UsageError({target.location(),
-                      {},
-                      "a task vector, not a model",
-                      "the model that the vector is added to",
-                      "name the target first, then the vectors"});
-  say_warnings(arguments, {target});
-  return target;
-}
 
 // A folder of ours, or a new one: nobody's files are mixed with results. Results of the run before
 // would pass for those of one that begins anew.
@@ -276,8 +263,12 @@ void write_results(const Experiment& experiment, const Ablation& ablation) {
 }  // namespace
 
 int run_experiment(const Arguments& arguments, const ArmMaker& make_arms) {
-  Experiment experiment{arguments, open_target(arguments),   sum_of_vectors(arguments),
-                        {},        with_terminal(arguments), {}};
+  Experiment experiment{arguments,
+                        open_target(arguments, arguments.positional.front()),
+                        sum_of_vectors(arguments),
+                        {},
+                        with_terminal(arguments),
+                        {}};
   experiment.arms = make_arms(experiment.vector);
   const Compatibility fit = check(experiment.target, experiment.vector, arguments.check);
   require_fit(fit);

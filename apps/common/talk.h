@@ -13,6 +13,9 @@ namespace suture::apps {
 /// Says on stderr what was odd about opened models, unless asked to be quiet.
 void say_warnings(const Arguments& arguments, const std::vector<Checkpoint>& models);
 
+/// The model that vectors are added to. Says what was odd about it; throws UsageError for a vector.
+Checkpoint open_target(const Arguments& arguments, const std::string& location);
+
 /// Says warnings of a compatibility check that did not stop the work.
 void say_findings(const Arguments& arguments, const Compatibility& compatibility);
 

@@ -70,8 +70,9 @@ class Explorer {
   Explorer(const Explorer&) = delete;
   Explorer& operator=(const Explorer&) = delete;
 
-  /// Throws UsageError for scales that are not finite or not one for each vector, and for a prompt
-  /// that does not fit the model; IoError when a source has changed on disk; Interrupted.
+  /// Throws UsageError for scales that are not finite or not one for each vector, for a selection
+  /// of what no vector has, and for a prompt that does not fit the model; IoError when a source has
+  /// changed on disk; Interrupted.
   EditOutcome apply(const ModelEdit& edit);
 
   /// Gives the weights the target's bytes back, also when the run has been cancelled. Throws

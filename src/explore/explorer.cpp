@@ -187,6 +187,10 @@ TaskVector Explorer::vector_of(const ModelEdit& edit) const {
                       std::to_string(edit.scales.size()) + " scales",
                       std::to_string(state_->vectors.size()) + ", one for each vector",
                       {}});
+  std::vector<std::string> names;
+  for (const TaskVector& one : state_->vectors)
+    for (std::string& name : one.names()) names.push_back(std::move(name));
+  edit.only.require_matches(names);
   TaskVector vector;
   for (std::size_t i = 0; i < edit.scales.size(); ++i) {
     if (!std::isfinite(edit.scales[i]))

@@ -133,28 +133,6 @@ std::string list_numbers(const std::vector<std::size_t>& numbers) {
   return text;
 }
 
-std::string describe_realised(const RealisedChanges& changes) {
-  const RealisedChange& total = changes.total;
-  if (total.wanted_norm == 0 && total.non_finite == 0) return {};
-  std::string text = "realised: " + human_percent(total.changed_share()) +
-                     " of elements changed; cosine with the wanted change " +
-                     human_number(total.cosine) + ", norm ratio " +
-                     human_number(total.norm_ratio()) + "\n";
-  if (total.non_finite > 0)
-    text += "warning: " + std::to_string(total.non_finite) +
-            " elements became NaN or infinite; a wider --dtype may have room for them\n";
-  std::vector<std::size_t> poor;
-  for (std::size_t layer = 0; layer < changes.layers.size(); ++layer)
-    if (changes.layers[layer].is_poor()) poor.push_back(layer);
-  if (!total.is_poor() && !changes.outside_layers.is_poor() && poor.empty()) return text;
-  text += "warning: rounding loses or distorts much of this change";
-  if (!poor.empty()) text += " in layers " + list_numbers(poor);
-  if (changes.outside_layers.is_poor())
-    text += poor.empty() ? " outside the layers" : " and outside";
-  return text +
-         "; --dtype f32 keeps it, a larger scale or --round stochastic --seed N keeps more of it\n";
-}
-
 bool is_forecast(const ExtractReport& report) {
   return report.plan && report.plan->sizes_are_forecast;
 }
@@ -188,6 +166,28 @@ std::string list_dtypes(const ExtractReport& report) {
 }
 
 }  // namespace
+
+std::string to_text(const RealisedChanges& changes) {
+  const RealisedChange& total = changes.total;
+  if (total.wanted_norm == 0 && total.non_finite == 0) return {};
+  std::string text = "realised: " + human_percent(total.changed_share()) +
+                     " of elements changed; cosine with the wanted change " +
+                     human_number(total.cosine) + ", norm ratio " +
+                     human_number(total.norm_ratio()) + "\n";
+  if (total.non_finite > 0)
+    text += "warning: " + std::to_string(total.non_finite) +
+            " elements became NaN or infinite; a wider --dtype may have room for them\n";
+  std::vector<std::size_t> poor;
+  for (std::size_t layer = 0; layer < changes.layers.size(); ++layer)
+    if (changes.layers[layer].is_poor()) poor.push_back(layer);
+  if (!total.is_poor() && !changes.outside_layers.is_poor() && poor.empty()) return text;
+  text += "warning: rounding loses or distorts much of this change";
+  if (!poor.empty()) text += " in layers " + list_numbers(poor);
+  if (changes.outside_layers.is_poor())
+    text += poor.empty() ? " outside the layers" : " and outside";
+  return text +
+         "; --dtype f32 keeps it, a larger scale or --round stochastic --seed N keeps more of it\n";
+}
 
 std::string to_text(const Compatibility& compatibility, const TextStyle&) {
   std::string text;
@@ -245,7 +245,7 @@ std::string to_text(const InjectReport& report) {
                      human_bytes(report.bytes_written) + "\n";
   if (report.mapped_rows > 0)
     text += std::to_string(report.mapped_rows) + " vocabulary rows matched by token text\n";
-  text += describe_realised(report.realised);
+  text += to_text(report.realised);
   return text + list_left_out(report.left_out);
 }
 

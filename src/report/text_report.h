@@ -18,4 +18,8 @@ std::string to_text(const Analysis& analysis, const TextStyle& style);
 std::string to_text(const ExtractReport& report);
 std::string to_text(const InjectReport& report);
 
+/// What rounding left, or would leave, of a vector, with a warning where that is poor; empty where
+/// nothing was to change.
+std::string to_text(const RealisedChanges& changes);
+
 }  // namespace suture::report

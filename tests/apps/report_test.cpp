@@ -34,7 +34,7 @@ class Report : public test::ModelFamily {
     const Outcome outcome = run(arguments);
     EXPECT_EQ(outcome.status, 2) << outcome.out;
     EXPECT_TRUE(holds(outcome.err, word));
-    EXPECT_TRUE(test::is_one_plain_line(outcome.err));
+    EXPECT_EQ(outcome.err.find('\n'), outcome.err.size() - 1) << outcome.err;
   }
 };
 

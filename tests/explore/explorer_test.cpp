@@ -168,6 +168,7 @@ TEST_F(ExplorerTest, RefusesScalesThatMeanNothing) {
             }).find("2, one for"),
             std::string::npos);
   EXPECT_THROW(explorer.vector_of({{1, std::nan("")}, {}, ""}), UsageError);
+  EXPECT_THROW(explorer.vector_of({{1, 1}, Selection::parse("layer=99"), ""}), UsageError);
   EXPECT_THROW(explorer.vector_of({{std::numeric_limits<double>::infinity(), 1}, {}, ""}),
                UsageError);
 }
