@@ -8,7 +8,6 @@
 #include <nlohmann/json.hpp>
 
 #include "suture/analysis.h"
-#include "suture/attention_heads.h"
 #include "suture/error.h"
 #include "suture/explorer.h"
 #include "suture/surgery.h"
@@ -21,7 +20,6 @@
 #include "common/talk.h"
 #include "common/terminal.h"
 #include "report/explore_json.h"
-#include "report/json_report.h"
 #include "serve/explore_endpoint.h"
 
 namespace suture::apps {
@@ -113,10 +111,10 @@ Json write(const Session& session, const Explorer& explorer, const ModelEdit& ed
   return {{"written", folder.string()}};
 }
 
-std::vector<std::string> modules_of(const Analysis& analysis) {
-  std::vector<std::string> modules;
-  for (const AnalysisRow& row : analysis.modules) modules.push_back(row.name);
-  return modules;
+Json names_in(const format::Json& rows, const char* key) {
+  Json names = Json::array();
+  for (const format::Json& row : rows) names.push_back(row.at(key).get<std::string>());
+  return names;
 }
 
 Json describe_task(const Explorer& explorer) {
@@ -132,13 +130,6 @@ Json describe_task(const Explorer& explorer) {
 std::string make_page(const Session& session, const Explorer& explorer, const std::string& api,
                       std::int64_t layers, const RunOptions& run) {
   const Arguments& arguments = session.arguments;
-  const Analysis analysis = analyze(session.vectors, run);
-  report::AnalysisExtras extras;
-  extras.heads = measure_heads(session.vectors, run);
-  extras.target = arguments.positional.front();
-  for (const AnalyzedVector& one : session.vectors)
-    extras.realised.push_back(
-        foresee_change(session.target, one.vector, arguments.check.vocabulary, run));
   report::Page page;
   page.title = "explore " + arguments.positional.front();
   page.command = arguments.command_line;
@@ -146,15 +137,17 @@ std::string make_page(const Session& session, const Explorer& explorer, const st
   page.inputs.push_back(page_input("target", arguments.positional.front(), session.target));
   for (const AnalyzedVector& one : session.vectors)
     page.inputs.push_back(page_input(one.name, one.vector, run));
-  page.results.push_back(
-      {"suture analyze", report::parse_result(report::to_json(analysis, extras), "the analysis")});
+  page.results.push_back(analysis_result(session.vectors, session.target,
+                                         arguments.positional.front(), arguments.check.vocabulary,
+                                         run));
+  const format::Json& analysis = page.results.front().result;
   const auto& sample = explorer.reference().sample;
   const Json explore{{"api", api},
                      {"target", arguments.positional.front()},
-                     {"vectors", analysis.vectors},
+                     {"vectors", names_in(analysis["vectors"], "name")},
                      {"scales", first_scales(session)},
                      {"layers", layers},
-                     {"modules", modules_of(analysis)},
+                     {"modules", names_in(analysis["vectors"][0]["modules"], "module")},
                      {"task", describe_task(explorer)},
                      {"prompt", sample ? Json(sample->prompt) : Json()}};
   page.explore = explore;

@@ -6,11 +6,8 @@
 #include <system_error>
 #include <utility>
 
-#include "suture/analysis.h"
-#include "suture/attention_heads.h"
 #include "suture/error.h"
 #include "suture/language_model.h"
-#include "suture/surgery.h"
 
 #include "common/command.h"
 #include "common/evaluation_setup.h"
@@ -23,7 +20,6 @@
 #include "format/file.h"
 #include "format/staged_output.h"
 #include "report/ablation_report.h"
-#include "report/json_report.h"
 #include "surgery/vector_digest.h"
 
 namespace suture::apps {
@@ -204,17 +200,6 @@ std::string describe_arms(const Experiment& experiment) {
   return report::align(rows);
 }
 
-// What the page shows beside the effects: the vector's sizes, and what rounding leaves of it.
-std::string analysis_of(const Experiment& experiment) {
-  const std::vector<AnalyzedVector> vectors{{experiment.vector.formula(), experiment.vector, {}}};
-  report::AnalysisExtras extras;
-  extras.heads = measure_heads(vectors, experiment.terminal);
-  extras.target = experiment.arguments.positional.front();
-  extras.realised = {foresee_change(experiment.target, experiment.vector,
-                                    experiment.arguments.check.vocabulary, experiment.terminal)};
-  return report::to_json(analyze(vectors, experiment.terminal), extras);
-}
-
 void write_files(const Arguments& arguments, const std::string& json, const std::string& csv) {
   if (!arguments.output.empty()) {
     const fs::path folder = arguments.output;
@@ -233,8 +218,10 @@ void write_experiment_page(const Experiment& experiment, const std::string& json
   const RunOptions& options = experiment.terminal;
   page.inputs = {page_input("target", arguments.positional.front(), experiment.target),
                  page_input(experiment.vector.formula(), experiment.vector, options)};
-  const report::PageResult analysis{
-      "suture analyze", report::parse_result(analysis_of(experiment), "this vector's analysis")};
+  const TaskVector scaled = arguments.scale * experiment.vector;
+  const report::PageResult analysis =
+      analysis_result({{scaled.formula(), scaled, {}}}, experiment.target,
+                      arguments.positional.front(), arguments.check.vocabulary, options);
   page.results = {
       analysis,
       {"suture " + arguments.command_line.front(), report::parse_result(json, "this ablation")}};

@@ -4,8 +4,12 @@
 #include <system_error>
 #include <utility>
 
+#include "suture/attention_heads.h"
+#include "suture/surgery.h"
+
 #include "common/terminal.h"
 #include "format/digest.h"
+#include "report/json_report.h"
 #include "surgery/form.h"
 #include "surgery/vector_digest.h"
 
@@ -36,6 +40,18 @@ report::PageInput page_input(const std::string& name, const TaskVector& vector,
   for (const SourcePtr& source : sources_of(vector.form()))
     if (source->checkpoint() != nullptr) add_files(*source->checkpoint(), input);
   return input;
+}
+
+report::PageResult analysis_result(const std::vector<AnalyzedVector>& vectors,
+                                   const Checkpoint& target, const std::string& target_name,
+                                   VocabularyPolicy vocabulary, const RunOptions& options) {
+  report::AnalysisExtras extras;
+  extras.heads = measure_heads(vectors, options);
+  extras.target = target_name;
+  for (const AnalyzedVector& one : vectors)
+    extras.realised.push_back(foresee_change(target, one.vector, vocabulary, options));
+  const std::string json = report::to_json(analyze(vectors, options), extras);
+  return {"suture analyze", report::parse_result(json, "the analysis")};
 }
 
 void write_page(const Arguments& arguments, report::Page page) {
