@@ -133,9 +133,17 @@ struct Explorer::State {
     const bool adds_special = options.evaluation.add_bos && !options.evaluation.chat;
     GenerationRequest request;
     request.max_new_tokens = std::min(options.sample_tokens, model.max_length() - 1);
-    request.prompt = evaluation::encode_prompt(codec, fed, adds_special, request.max_new_tokens,
-                                               model.max_length(), "the prompt")
-                         .request.context;
+    evaluation::EncodedPair prompt = evaluation::encode_prompt(
+        codec, fed, adds_special, request.max_new_tokens, model.max_length(), "the prompt");
+    // The task's own is cut as `evaluate` cuts it.
+    if (prompt.truncated > 0 && fed != task_prompt)
+      throw UsageError({"the prompt",
+                        {},
+                        std::to_string(prompt.truncated) + " tokens too many before the " +
+                            std::to_string(request.max_new_tokens) + " of its answer",
+                        {},
+                        "shorten it"});
+    request.prompt = std::move(prompt.request.context);
     request.end_tokens = options.evaluation.end_tokens;
     if (codec.eos) request.end_tokens.push_back(*codec.eos);
     ModelRun run;

@@ -149,6 +149,18 @@ TEST_F(ExplorerTest, AnswersAPromptWithAndWithoutTheEdit) {
   EXPECT_EQ(explorer.apply({{0, 0}, {}, ""}).sample->prompt, explorer.reference().sample->prompt);
 }
 
+TEST_F(ExplorerTest, RefusesAPromptThatDoesNotFit) {
+  LanguageModel edited = model("target");
+  const Tokenizer words = tokenizer();
+  Explorer explorer(open("target"), edited, words, vectors(), explorer_options(1));
+  const std::string long_prompt(static_cast<std::size_t>(edited.max_length()), 'a');
+  const std::string error = thrown_by<UsageError>([&] {
+    explorer.apply({{1, 0}, {}, long_prompt});
+  });
+  EXPECT_TRUE(test::holds(error, "tokens too many")) << error;
+  EXPECT_TRUE(explorer.apply({{1, 0}, {}, "a"}).sample.has_value());
+}
+
 TEST_F(ExplorerTest, NeedsNoTask) {
   LanguageModel edited = model("target");
   const Tokenizer words = tokenizer();
