@@ -67,19 +67,12 @@ constexpr double kGramRounding = 16;
 constexpr std::int64_t kGramRows = 4096;   // then sums go on in float64
 constexpr std::int64_t kGramSide = 2048;   // of larger ones a'a costs more than products with a
 constexpr std::int64_t kGramStrips = 8;    // of which only one half is computed
-constexpr double kSquaresWithin = 1e12;    // numbers whose squares are numbers in float32
+constexpr double kLargestSquares = 1e24;   // |a|_F^2 as large, or as small, is safe in float32
 constexpr double kSmallest = std::numeric_limits<double>::min();
 
 double epsilon_of(const at::Tensor& a) {
   return a.scalar_type() == at::kDouble ? std::numeric_limits<double>::epsilon()
                                         : std::numeric_limits<float>::epsilon();
-}
-
-bool is_for_gram(const at::Tensor& a) {
-  if (a.size(1) > kGramSide) return false;
-  const double largest =
-      at::linalg_vector_norm(a, std::numeric_limits<double>::infinity()).item<double>();
-  return largest == 0 || (largest > 1 / kSquaresWithin && largest < kSquaresWithin);
 }
 
 at::Tensor gram_of(const at::Tensor& a) {
@@ -253,11 +246,13 @@ LeadingSvd svd_by_products(const at::Tensor& a, const Sketch& sketch,
   return svd;
 }
 
-// The same, where a'a costs less than many products with a: the directions and the later values are
+// The same, if it can be, where a'a costs less than many products with a: the directions and the later values are
 // those of a'a as it was rounded, the first values those of a on these directions.
 std::optional<LeadingSvd> svd_by_gram(const at::Tensor& a, const Sketch& sketch,
                                       const LeadingSvdOptions& options) {
   const GramProduct product{a, gram_of(a)};
+  const double trace = product.gram.trace().item<double>();
+  if (!(trace > 1 / kLargestSquares && trace < kLargestSquares)) return {};
   const at::Tensor basis = krylov_basis(product, sketch.start, {}, sketch.blocks, options.run);
   const Eigen of_gram = eigen_of(basis.t().mm(product.gram.mm(basis)));
   const at::Tensor directions = std::get<0>(
@@ -290,7 +285,7 @@ LeadingSvd sketched_svd(const at::Tensor& a, const LeadingSvdOptions& options) {
   sketch.start = draw(columns_of_sketch(options));
   sketch.other_start = draw(kResidualColumns);
   sketch.blocks = options.with_bounds ? kKrylovBlocks : kFewerKrylovBlocks;
-  if (is_for_gram(a))
+  if (a.size(1) <= kGramSide)
     if (auto svd = svd_by_gram(a, sketch, options)) return *std::move(svd);
   return svd_by_products(a, sketch, options);
 }
