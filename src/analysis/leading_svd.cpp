@@ -64,10 +64,10 @@ LeadingSvd full_svd(const at::Tensor& matrix, const LeadingSvdOptions& options) 
 // Rounding of a'a in a's own precision: its largest singular value, in |a|_F^2 epsilon. Sums of
 // kGramRows terms at random err by some epsilon; those of one sign and size by a few more.
 constexpr double kGramRounding = 16;
-constexpr std::int64_t kGramRows = 4096;   // then sums go on in float64
-constexpr std::int64_t kGramSide = 2048;   // of larger ones a'a costs more than products with a
-constexpr std::int64_t kGramStrips = 8;    // of which only one half is computed
-constexpr double kLargestSquares = 1e24;   // |a|_F^2 as large, or as small, is safe in float32
+constexpr std::int64_t kGramRows = 4096;  // then sums go on in float64
+constexpr std::int64_t kGramSide = 2048;  // of larger ones a'a costs more than products with a
+constexpr std::int64_t kGramStrips = 8;   // of which only one half is computed
+constexpr double kLargestSquares = 1e24;  // |a|_F^2 as large, or as small, is safe in float32
 constexpr double kSmallest = std::numeric_limits<double>::min();
 
 double epsilon_of(const at::Tensor& a) {
@@ -246,8 +246,8 @@ LeadingSvd svd_by_products(const at::Tensor& a, const Sketch& sketch,
   return svd;
 }
 
-// The same, if it can be, where a'a costs less than many products with a: the directions and the later values are
-// those of a'a as it was rounded, the first values those of a on these directions.
+// The same, if it can be, where a'a costs less than many products with a: the directions and the
+// later values are those of a'a as it was rounded, the first values those of a on these directions.
 std::optional<LeadingSvd> svd_by_gram(const at::Tensor& a, const Sketch& sketch,
                                       const LeadingSvdOptions& options) {
   const GramProduct product{a, gram_of(a)};
