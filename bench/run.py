@@ -33,8 +33,8 @@ SIZES = ("0.5b", "1.5b", "7b")
 WITH_HOLES = ("7b",)
 SCALE = 0.8
 RESERVED_BYTES = 2_000_000_000  # of disk, that others may want meanwhile
-JOBS = ("inject", "stored", "extract", "analyze", "check", "language", "ablation")
-IN_PROCESS = ("language", "ablation")  # beside transformers, each in its own script
+JOBS = ("inject", "stored", "extract", "analyze", "check", "language", "ablation", "spectrum")
+IN_PYTHON = ("language", "ablation", "spectrum")  # beside transformers or torch, each in its own script
 LANGUAGE_SIZE = "0.5b"
 
 
@@ -224,10 +224,10 @@ def measure_size(size, options):
     return results
 
 
-def measure_beside_transformers(job, options):
-    """Running or ablating a model beside transformers, which needs the Python packages of the parity tests."""
+def measure_beside_python(job, options):
+    """Running or ablating a model or decomposing its matrices beside the Python packages of the parity tests."""
     if not PARITY_PYTHON.exists():
-        print(f"left out: {job} beside transformers, whose Python packages could not be installed", flush=True)
+        print(f"left out: {job}, whose Python packages could not be installed", flush=True)
         return
     models = options.models or ROOT / "build" / "bench" / LANGUAGE_SIZE
     make_models(models, LANGUAGE_SIZE)
@@ -278,12 +278,12 @@ def main():
     options.empty = min((run([SUTURE, "--version"]) for _ in range(5)), key=lambda empty: empty["seconds"])
     ground = machine.describe(BUILD, ROOT)
     print(machine.in_words(ground))
-    in_process = [job for job in options.jobs if job in IN_PROCESS]
-    options.jobs = [job for job in options.jobs if job not in IN_PROCESS]
+    in_python = [job for job in options.jobs if job in IN_PYTHON]
+    options.jobs = [job for job in options.jobs if job not in IN_PYTHON]
     if options.jobs:
         measure_files(options, ground)
-    for job in in_process:
-        measure_beside_transformers(job, options)
+    for job in in_python:
+        measure_beside_python(job, options)
 
 
 def measure_files(options, ground):

@@ -39,10 +39,14 @@ struct Interval {
 /// Krylov sketch (Halko, Martinsson, Tropp, arXiv 0909.4061; Musco and Musco, arXiv 1504.05477): V
 /// is an orthonormal basis of the space that G, (D'D) G, ..., (D'D)^5 G span, with a Gaussian G of
 /// rank + 10 columns, and the computed values are those of D V. Products for V are in the vector's
-/// own precision, D V and what follows in float64. So each computed value is no larger than the
+/// own precision: with D'D, as rounded to it, where the smaller side is at most 2048, else with D.
+/// Of D'D the first `rank` values are those of D on V's leading directions, in float64, and the
+/// later ones, which only the ranks go by, are lowered by what rounding may have added. Where the
+/// first ones fall too far for D'D, below about 0.03 of the largest in float32, and otherwise
+/// without D'D, all of D V is computed in float64. So each computed value is no larger than the
 /// true one (but for rounding of about 1e-8 of the largest), and by Weyl's inequality
 /// s_i <= sqrt(computed_i^2 + error_bound^2), where error_bound is no less than the largest
-/// singular value of D - D V V'.
+/// singular value of D - D V V', and holds the rounding of D'D, taken as 16 epsilon |D|_F^2.
 ///
 /// The largest singular value of what is left is at most its Frobenius norm
 /// (`certain_error_bound`). For a matrix like noise that says little, so it is also estimated from

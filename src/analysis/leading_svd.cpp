@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
@@ -21,8 +24,8 @@ constexpr double kFailureProbability = 1e-9;  // of one bound
 constexpr double kRounding = 1.0001;          // of products in float32
 constexpr double kTightEnough = 1e-2;         // of s_1: then the certain bound will do
 
-// What the products go through: as many rows at once as give a megaelement of float64.
-constexpr std::int64_t kChunkElements = std::int64_t{1} << 20;
+// What is computed in float64: as many rows at once as stay in a core's cache.
+constexpr std::int64_t kChunkElements = std::int64_t{1} << 18;
 
 std::int64_t columns_of_sketch(const LeadingSvdOptions& options) {
   return options.rank + kOversampling;
@@ -58,11 +61,55 @@ LeadingSvd full_svd(const at::Tensor& matrix, const LeadingSvdOptions& options) 
   return svd;
 }
 
-// a' a x up to a factor, which leaves the span alone and keeps small numbers from vanishing.
-at::Tensor gram_times(const at::Tensor& a, const at::Tensor& x) {
-  const at::Tensor y = a.mm(x);
-  return a.t().mm(y / y.abs().max().clamp_min(std::numeric_limits<float>::min()));
+// Rounding of a'a in a's own precision: its largest singular value, in |a|_F^2 epsilon. Sums of
+// kGramRows terms at random err by some epsilon; those of one sign and size by a few more.
+constexpr double kGramRounding = 16;
+constexpr std::int64_t kGramRows = 4096;  // then sums go on in float64
+constexpr std::int64_t kGramSide = 2048;  // of larger ones a'a costs more than products with a
+constexpr std::int64_t kGramStrips = 8;   // of which only one half is computed
+constexpr double kLargestSquares = 1e24;  // |a|_F^2 as large, or as small, is safe in float32
+constexpr double kSmallest = std::numeric_limits<double>::min();
+
+double epsilon_of(const at::Tensor& a) {
+  return a.scalar_type() == at::kDouble ? std::numeric_limits<double>::epsilon()
+                                        : std::numeric_limits<float>::epsilon();
 }
+
+at::Tensor gram_of(const at::Tensor& a) {
+  const std::int64_t side = a.size(1), strip = (side + kGramStrips - 1) / kGramStrips;
+  at::Tensor sum = at::zeros({side, side}, a.options().dtype(at::kDouble));
+  for (std::int64_t row = 0; row < a.size(0); row += kGramRows) {
+    const at::Tensor rows = a.narrow(0, row, std::min(kGramRows, a.size(0) - row));
+    for (std::int64_t first = 0; first < side; first += strip) {
+      const std::int64_t count = std::min(strip, side - first), end = first + count;
+      sum.narrow(0, first, count)
+          .narrow(1, 0, end)
+          .add_(rows.narrow(1, first, count).t().mm(rows.narrow(1, 0, end)));
+    }
+  }
+  return (sum.tril() + sum.tril(-1).t()).to(a.scalar_type());
+}
+
+// Directions so weak beside the first that the rounding of a'a moves them.
+bool is_lost_in_rounding(const LeadingSvd& svd, double last, const at::Tensor& a) {
+  constexpr double kVisible = 1e4, kNothing = 1e-6;
+  const double largest = svd.values.front();
+  return last * last < kVisible * epsilon_of(a) * largest * largest &&
+         svd.certain_error_bound > kNothing * largest;
+}
+
+// How a'a is multiplied with.
+struct GramProduct {
+  at::Tensor a;
+  at::Tensor gram;  // a'a where it is there
+
+  // Up to a factor, which leaves the span alone and keeps small numbers from vanishing.
+  at::Tensor times(const at::Tensor& x) const {
+    if (gram.defined()) return gram.mm(x);
+    const at::Tensor y = a.mm(x);
+    return a.t().mm(y / y.abs().max().clamp_min(std::numeric_limits<float>::min()));
+  }
+};
 
 at::Tensor orthonormal_beside(const at::Tensor& basis, at::Tensor block) {
   for (int pass = 0; pass < 2; ++pass) {
@@ -73,12 +120,12 @@ at::Tensor orthonormal_beside(const at::Tensor& basis, at::Tensor block) {
 }
 
 // Columns that span `start`, (a'a) start, ... in the complement of `beside` (or everywhere).
-at::Tensor krylov_basis(const at::Tensor& a, const at::Tensor& start, const at::Tensor& beside,
-                        std::int64_t blocks, const RunOptions* run) {
+at::Tensor krylov_basis(const GramProduct& product, const at::Tensor& start,
+                        const at::Tensor& beside, std::int64_t blocks, const RunOptions* run) {
   at::Tensor block = start, basis = beside;
   for (std::int64_t step = 0; step < blocks; ++step) {
     if (run != nullptr) stream::check_cancelled(*run);
-    if (step > 0) block = gram_times(a, block);
+    if (step > 0) block = product.times(block);
     block = orthonormal_beside(basis, block);
     basis = basis.defined() ? at::cat({basis, block}, 1) : block;
   }
@@ -95,28 +142,36 @@ void for_each_chunk(const at::Tensor& a, Work work) {
     work(a.narrow(0, first, std::min(rows, a.size(0) - first)).to(at::kDouble));
 }
 
-struct Squares {
+struct Products {
+  at::Tensor ax;     // (a x)', where it was asked for
   at::Tensor gram;   // (a x)' (a x)
   double total = 0;  // |a|_F^2
 };
 
-Squares squares_of(const at::Tensor& a, const at::Tensor& x) {
-  Squares squares;
-  squares.gram = at::zeros({x.size(1), x.size(1)}, x.options());
+Products products_of(const at::Tensor& a, const at::Tensor& x, bool keep) {
+  Products products;
+  products.gram = at::zeros({x.size(1), x.size(1)}, x.options());
   at::Tensor total = at::zeros({}, x.options());
+  const at::Tensor transposed = x.t().contiguous();
+  std::vector<at::Tensor> parts;
   for_each_chunk(a, [&](const at::Tensor& rows) {
-    const at::Tensor product = rows.mm(x);
-    squares.gram.addmm_(product.t(), product);
-    total += rows.square().sum();
+    const at::Tensor product = transposed.mm(rows.t());  // few rows times many columns: quicker
+    products.gram.addmm_(product, product.t());
+    total += at::linalg_vector_norm(rows).square();
+    if (keep) parts.push_back(product);
   });
-  squares.total = total.item<double>();
-  return squares;
+  products.total = total.item<double>();
+  if (keep) products.ax = at::cat(parts, 1);
+  return products;
 }
 
-at::Tensor product_in_double(const at::Tensor& a, const at::Tensor& x) {
-  std::vector<at::Tensor> parts;
-  for_each_chunk(a, [&](const at::Tensor& rows) { parts.push_back(rows.mm(x)); });
-  return at::cat(parts, 0);
+struct Eigen {
+  at::Tensor values, vectors;  // falling
+};
+
+Eigen eigen_of(const at::Tensor& symmetric) {
+  const auto [values, vectors] = at::linalg_eigh(symmetric.to(at::kDouble));
+  return {values.flip(0).clamp_min(0), vectors.flip(1)};
 }
 
 // How many times larger than the estimate of a block Lanczos process the largest singular value may
@@ -130,22 +185,25 @@ double factor_of_estimate(std::int64_t dimension, std::int64_t columns) {
   return root < 1 ? 1 / std::sqrt(1 - root * root) : std::numeric_limits<double>::infinity();
 }
 
-// The largest singular value of what `basis` leaves of `a`, as a second sketch sees it, enlarged.
-double likely_bound(const at::Tensor& a, const at::Tensor& basis, const at::Tensor& start,
+// The largest singular value of what `basis` leaves of `a`, as a second sketch sees it.
+double seen_of_rest(const GramProduct& product, const at::Tensor& basis, const at::Tensor& start,
                     const RunOptions* run) {
-  const at::Tensor found = krylov_basis(a, start, basis.to(a.scalar_type()), kKrylovBlocks, run);
-  const at::Tensor product =
-      a.mm(orthonormal_beside(basis, found.to(at::kDouble)).to(a.scalar_type()));
-  const at::Tensor size = product.abs().max().clamp_min(std::numeric_limits<float>::min());
-  const at::Tensor scaled = product / size;
+  const at::Tensor found = krylov_basis(product, start, basis, kKrylovBlocks, run);
+  if (product.gram.defined()) {
+    const at::Tensor gram = found.t().mm(product.gram.mm(found)).to(at::kDouble);
+    return std::sqrt(std::max(0.0, at::linalg_eigvalsh(gram).max().item<double>()));
+  }
+  const at::Tensor seen = product.a.mm(found);
+  const at::Tensor size = seen.abs().max().clamp_min(std::numeric_limits<float>::min());
+  const at::Tensor scaled = seen / size;
   const at::Tensor gram = scaled.t().mm(scaled).to(at::kDouble);
-  const double largest = at::linalg_eigvalsh(gram).max().item<double>();
-  return kRounding * size.item<double>() * std::sqrt(std::max(0.0, largest)) *
-         factor_of_estimate(a.size(1) - basis.size(1), start.size(1));
+  return size.item<double>() *
+         std::sqrt(std::max(0.0, at::linalg_eigvalsh(gram).max().item<double>()));
 }
 
-void add_bounds(LeadingSvd& svd, const at::Tensor& a, const at::Tensor& basis,
-                const at::Tensor& start, const LeadingSvdOptions& options) {
+// `square_error` is how far what was multiplied with may be from a'a.
+void add_bounds(LeadingSvd& svd, const GramProduct& product, const at::Tensor& basis,
+                const at::Tensor& start, double square_error, const LeadingSvdOptions& options) {
   const double largest = svd.values.front();
   double held = 0;
   for (const double value : svd.values) held += value * value;
@@ -153,10 +211,67 @@ void add_bounds(LeadingSvd& svd, const at::Tensor& a, const at::Tensor& basis,
   svd.error_bound = svd.certain_error_bound;
   svd.largest_at_most = std::hypot(largest, svd.error_bound);
   if (!options.with_bounds || svd.error_bound <= kTightEnough * largest) return;
-  svd.error_bound = std::min(svd.error_bound, likely_bound(a, basis, start, options.run));
-  const double likely = largest * factor_of_estimate(a.size(1), columns_of_sketch(options));
+  const std::int64_t dimension = product.a.size(1);
+  const double rest = kRounding * seen_of_rest(product, basis, start, options.run) *
+                      factor_of_estimate(dimension - basis.size(1), start.size(1));
+  // Once for what is left, and twice for the values, which come from the basis by way of a'a.
+  svd.error_bound = std::min(svd.error_bound, std::sqrt(rest * rest + 3 * square_error));
+  const double likely = std::sqrt(largest * largest + 2 * square_error) *
+                        factor_of_estimate(dimension, columns_of_sketch(options));
   svd.largest_at_most = std::min(std::hypot(largest, svd.error_bound), likely);
   svd.failure_probability = 2 * kFailureProbability;
+}
+
+struct Sketch {
+  at::Tensor start, other_start;
+  std::int64_t blocks = 0;
+};
+
+// The values of a on all of the basis, and the first vectors.
+LeadingSvd svd_by_products(const at::Tensor& a, const Sketch& sketch,
+                           const LeadingSvdOptions& options) {
+  const GramProduct product{a, {}};
+  const at::Tensor found = krylov_basis(product, sketch.start, {}, sketch.blocks, options.run);
+  const at::Tensor basis = std::get<0>(at::linalg_qr(found.to(at::kDouble)));
+  const Products products = products_of(a, basis, false);
+  const Eigen eigen = eigen_of(products.gram);
+  LeadingSvd svd;
+  svd.values = to_vector(eigen.values.sqrt());
+  svd.squares = products.total;
+  add_bounds(svd, product, basis.to(a.scalar_type()), sketch.other_start, 0, options);
+  if (!options.with_vectors) return svd;
+  svd.right = basis.mm(eigen.vectors.narrow(1, 0, options.rank));
+  svd.left = products_of(a, svd.right, true).ax.t() /
+             eigen.values.narrow(0, 0, options.rank).sqrt().clamp_min(kSmallest);
+  return svd;
+}
+
+// The same, if it can be, where a'a costs less than many products with a: the directions and the
+// later values are those of a'a as it was rounded, the first values those of a on these directions.
+std::optional<LeadingSvd> svd_by_gram(const at::Tensor& a, const Sketch& sketch,
+                                      const LeadingSvdOptions& options) {
+  const GramProduct product{a, gram_of(a)};
+  const double trace = product.gram.trace().item<double>();
+  if (!(trace > 1 / kLargestSquares && trace < kLargestSquares)) return {};
+  const at::Tensor basis = krylov_basis(product, sketch.start, {}, sketch.blocks, options.run);
+  const Eigen of_gram = eigen_of(basis.t().mm(product.gram.mm(basis)));
+  const at::Tensor directions = std::get<0>(
+      at::linalg_qr(basis.to(at::kDouble).mm(of_gram.vectors.narrow(1, 0, options.rank))));
+  const Products products = products_of(a, directions, options.with_vectors);
+  const Eigen eigen = eigen_of(products.gram);
+  const double square_error = kGramRounding * epsilon_of(a) * products.total;
+  LeadingSvd svd;
+  svd.values = to_vector(eigen.values.sqrt());
+  const double last = svd.values.back();
+  for (const double value : to_vector(of_gram.values.slice(0, options.rank)))
+    svd.values.push_back(std::min(last, std::sqrt(std::max(0.0, value - square_error))));
+  svd.squares = products.total;
+  add_bounds(svd, product, basis, sketch.other_start, square_error, options);
+  if (is_lost_in_rounding(svd, last, a)) return {};
+  if (!options.with_vectors) return svd;
+  svd.right = directions.mm(eigen.vectors);
+  svd.left = products.ax.t().mm(eigen.vectors) / eigen.values.sqrt().clamp_min(kSmallest);
+  return svd;
 }
 
 // Of a matrix with no more columns than rows.
@@ -166,24 +281,13 @@ LeadingSvd sketched_svd(const at::Tensor& a, const LeadingSvdOptions& options) {
     return at::randn({a.size(1), columns}, generator, at::TensorOptions(at::kFloat))
         .to(a.options());
   };
-  const at::Tensor start = draw(columns_of_sketch(options)), other_start = draw(kResidualColumns);
-  const at::Tensor sketch = krylov_basis(
-      a, start, {}, options.with_bounds ? kKrylovBlocks : kFewerKrylovBlocks, options.run);
-  const at::Tensor basis = std::get<0>(at::linalg_qr(sketch.to(at::kDouble)));
-
-  LeadingSvd svd;
-  const Squares squares = squares_of(a, basis);
-  const auto [eigenvalues, eigenvectors] = at::linalg_eigh(squares.gram);
-  const at::Tensor values = eigenvalues.flip(0).clamp_min(0).sqrt();
-  svd.values = to_vector(values);
-  svd.squares = squares.total;
-  add_bounds(svd, a, basis, other_start, options);
-  if (!options.with_vectors) return svd;
-  const at::Tensor leading = values.narrow(0, 0, options.rank);
-  svd.right = basis.mm(eigenvectors.flip(1).narrow(1, 0, options.rank));
-  svd.left =
-      product_in_double(a, svd.right) / leading.clamp_min(std::numeric_limits<double>::min());
-  return svd;
+  Sketch sketch;
+  sketch.start = draw(columns_of_sketch(options));
+  sketch.other_start = draw(kResidualColumns);
+  sketch.blocks = options.with_bounds ? kKrylovBlocks : kFewerKrylovBlocks;
+  if (a.size(1) <= kGramSide)
+    if (auto svd = svd_by_gram(a, sketch, options)) return *std::move(svd);
+  return svd_by_products(a, sketch, options);
 }
 
 }  // namespace

@@ -127,6 +127,17 @@ TEST(LeadingSvd, ConvergesWhereValuesFall) {
     EXPECT_NEAR(found.values[static_cast<std::size_t>(i)], truth[i].item<double>(), 1e-12);
 }
 
+TEST(LeadingSvd, FindsWhatIsTooSmallForSquaresInFloat32) {
+  const at::Tensor falling = at::pow(0.7, at::arange(0, 400, at::kDouble));
+  const at::Tensor matrix = with_values(700, 400, falling).to(at::kFloat);
+  const at::Tensor truth = at::linalg_svdvals(matrix.to(at::kDouble));
+  const LeadingSvd found = leading_svd(matrix, sketched(30));
+  for (std::int64_t i = 0; i < 30; ++i) {
+    const double value = truth[i].item<double>();
+    EXPECT_NEAR(found.values[static_cast<std::size_t>(i)], value, 1e-3 * value) << i;
+  }
+}
+
 TEST(LeadingSvd, OfLowRankIsCertain) {
   const at::Tensor matrix =
       (normal({600, 1}, 3).mm(normal({1, 500}, 4))).to(at::kFloat).to(at::kDouble);
