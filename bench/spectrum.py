@@ -61,7 +61,7 @@ def measure(options):
     models = options.models
     vector = ROOT / "build" / "bench" / "spectrum.safetensors"
     vector.parent.mkdir(parents=True, exist_ok=True)
-    only = f"re={options.only.pattern}"
+    only = f're="{options.only.pattern}"'
     common = ["--spectrum", "--rank", RANK, "--threads", options.threads, "--only", only]
     script = [sys.executable, __file__, models, "--threads", options.threads, "--only", options.only.pattern, "--decompose"]
     grpo, sft = models / "grpo", models / "sft"
