@@ -42,12 +42,14 @@ std::vector<std::pair<std::string, VectorArgument>> vectors_named_by(
 
 std::vector<AnalyzedVector> open_vectors(const Arguments& arguments) {
   std::vector<AnalyzedVector> vectors;
+  std::vector<std::string> names;  // of all: one vector may lack what another has
   for (const auto& [text, argument] : vectors_named_by(arguments.positional)) {
     const TaskVector vector = argument.scale * open_vector(argument);
-    arguments.only.require_matches(vector.names());
+    for (std::string& name : vector.names()) names.push_back(std::move(name));
     vectors.push_back({text, vector.only(arguments.only), {}});
     if (!arguments.base.empty()) vectors.back().base = Checkpoint::open(arguments.base);
   }
+  arguments.only.require_matches(names);
   return vectors;
 }
 

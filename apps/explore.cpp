@@ -1,4 +1,5 @@
 #include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <string>
 #include <system_error>
@@ -20,6 +21,7 @@
 #include "common/talk.h"
 #include "common/terminal.h"
 #include "report/explore_json.h"
+#include "report/text_report.h"
 #include "serve/explore_endpoint.h"
 
 namespace suture::apps {
@@ -29,6 +31,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kDefaultRecords = 64;  // so that an answer does not keep anybody waiting
+constexpr std::size_t kMaxEditBytes = 64 << 10;
 
 // What is explored. Vectors are unscaled: scales are the page's.
 struct Session {
@@ -40,10 +43,10 @@ struct Session {
 
 Session open_session(const Arguments& arguments) {
   Session session{arguments, open_target(arguments, arguments.positional.front()), {}, {}};
+  sum_of_vectors(arguments);  // refuses --only of what none of them has
   for (std::size_t i = 1; i < arguments.positional.size(); ++i) {
     const VectorArgument name = parse_vector_argument(arguments.positional[i]);
     const TaskVector vector = open_vector(name);
-    arguments.only.require_matches(vector.names());
     session.names.push_back(name);
     session.vectors.push_back({name.name, vector.only(arguments.only), {}});
     const Compatibility fit = check(session.target, session.vectors.back().vector, arguments.check);
@@ -60,7 +63,7 @@ std::vector<double> first_scales(const Session& session) {
 }
 
 ExplorerOptions explorer_options(const Arguments& arguments, const LanguageModel& model,
-                                 const std::atomic<bool>& stop) {
+                                 const RunOptions& terminal, const std::atomic<bool>& stop) {
   ExplorerOptions options;
   if (!arguments.tasks.empty()) {
     const std::vector<Task> tasks = open_tasks(arguments);
@@ -68,12 +71,12 @@ ExplorerOptions explorer_options(const Arguments& arguments, const LanguageModel
       throw UsageError({{}, {}, std::to_string(tasks.size()) + " tasks", "one", {}});
     options.task = tasks.front();
   }
-  options.evaluation = evaluation_options(arguments, arguments.run, model);
+  options.evaluation = evaluation_options(arguments, terminal, model);
   if (!options.evaluation.limit) options.evaluation.limit = kDefaultRecords;
   options.prompt = arguments.prompt;
   options.vocabulary = arguments.check.vocabulary;
-  options.run = arguments.run;
-  options.run.cancel = &stop;
+  options.run = terminal;
+  options.edit_cancel = &stop;
   return options;
 }
 
@@ -90,6 +93,9 @@ std::string command_for(const Session& session, const ModelEdit& edit) {
   }
   const Selection only = session.arguments.only & edit.only;
   if (!only.is_all()) command += " --only " + shell_word(only.to_string());
+  const CheckOptions& check = session.arguments.check;
+  if (check.vocabulary == VocabularyPolicy::kCommon) command += " --vocab common";
+  for (const std::string& topic : check.allowed) command += " --allow " + shell_word(topic);
   return command + " -o OUT";
 }
 
@@ -106,9 +112,14 @@ Json write(const Session& session, const Explorer& explorer, const ModelEdit& ed
   options.check = session.arguments.check;
   options.run = run;
   options.run.on_progress = {};
-  inject(session.target, explorer.vector_of(edit), folder.string(), options);
-  if (!session.arguments.quiet) say("wrote " + printable(folder.string()) + "\n");
-  return {{"written", folder.string()}};
+  std::error_code error;
+  if (fs::exists(folder, error))
+    throw UsageError({folder.string(), {}, "exists already", "a new name", {}});
+  const InjectReport report =
+      inject(session.target, explorer.vector_of(edit), folder.string(), options);
+  if (!session.arguments.quiet)
+    say("wrote " + printable(folder.string()) + ": " + report::to_text(report));
+  return {{"written", folder.string()}, {"realised", report::to_text(report.realised)}};
 }
 
 Json names_in(const format::Json& rows, const char* key) {
@@ -177,7 +188,7 @@ int run(const Arguments& arguments) {
   std::vector<TaskVector> vectors;
   for (const AnalyzedVector& one : session.vectors) vectors.push_back(one.vector);
   Explorer explorer(session.target, model, tokenizer, vectors,
-                    explorer_options(arguments, model, stop));
+                    explorer_options(arguments, model, terminal, stop));
 
   const std::string token = serve::random_token();
   serve::ExploreActions actions;
@@ -189,13 +200,23 @@ int run(const Arguments& arguments) {
   };
   serve::ExploreEndpoint endpoint(token, std::move(actions), stop);
   {
-    const serve::HttpServer server(arguments.port.value_or(0), std::ref(endpoint));
+    serve::HttpLimits limits;
+    limits.body_bytes = kMaxEditBytes;
+    limits.connections = 64;
+    limits.patience = std::chrono::seconds(3);
+    const serve::HttpServer server(arguments.port.value_or(0), std::ref(endpoint), limits);
     write_stdout(server.address() + "/" + token + "/\n");
     if (!arguments.quiet) say("open this address in a browser; Ctrl-C ends\n");
     serve::HttpServer::wait_for(*terminal.cancel);
     endpoint.close();
   }
-  explorer.restore();
+  try {
+    explorer.restore();
+  } catch (const IoError& error) {
+    say(std::string("warning: whether the last edit was undone could not be seen: ") +
+        error.what() + "\n");
+    return 128 + cancelling_signal();
+  }
   if (weights_digest(model.weights()) != digest)
     throw Error({location,
                  {},

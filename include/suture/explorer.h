@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -50,7 +51,9 @@ struct ExplorerOptions {
   std::string prompt;            ///< Answered as a sample; by default the task's first prompt.
   std::int64_t sample_tokens = 64;
   VocabularyPolicy vocabulary = VocabularyPolicy::kSame;
-  RunOptions run;  ///< `cancel` interrupts an edit; the next one is not affected by what it left.
+  RunOptions run;  ///< `cancel` interrupts the constructor, which scores the target alone.
+  /// Interrupts an edit; the next one is not affected by what it left. Null: as `run.cancel`.
+  const std::atomic<bool>* edit_cancel = nullptr;
 };
 
 /// A model that is edited by hand: every edit makes it hold the bytes that `inject` would write,

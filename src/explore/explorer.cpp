@@ -100,8 +100,20 @@ struct Explorer::State {
         vectors(std::move(all)),
         options(std::move(how)),
         weights(target, std::make_unique<stream::WeightsInMemory>(model.weights()),
-                options.vocabulary, options.run) {
+                options.vocabulary, options_of_edits(options)) {
     options.evaluation.run.cancel = options.run.cancel;
+  }
+
+  // From now on.
+  void let_edits_be_cancelled() {
+    options.run = options_of_edits(options);
+    options.evaluation.run.cancel = options.run.cancel;
+  }
+
+  static RunOptions options_of_edits(const ExplorerOptions& options) {
+    RunOptions run = options.run;
+    if (options.edit_cancel != nullptr) run.cancel = options.edit_cancel;
+    return run;
   }
 
   LanguageModel& model;
@@ -175,9 +187,11 @@ Explorer::Explorer(const Checkpoint& target, LanguageModel& model, const Tokeniz
   const std::string fed =
       state.options.prompt.empty() ? state.task_prompt : state.fed_prompt(state.options.prompt);
   if (!fed.empty()) {
-    const std::string& answer = state.reference_answer(fed);
+    const std::string answer = state.answer(fed);
+    state.reference_answers[fed] = answer;
     state.reference.sample = EditSample{fed, answer, answer};
   }
+  state.let_edits_be_cancelled();
 }
 
 Explorer::~Explorer() {

@@ -1,5 +1,7 @@
 #include "report/page.h"
 
+#include <algorithm>
+#include <cmath>
 #include <initializer_list>
 #include <string_view>
 
@@ -132,6 +134,7 @@ class ResultCheck {
   }
 
   void require_ablation(const Json& root) const {
+    if (root.contains("tasks")) list(root, "tasks", "result");
     for (const Json& arm : list(root, "arms", "arms")) {
       for (const char* key : {"name", "kind", "family"}) require_text(arm, key, "arms");
       for (const Json& metric : list(arm, "metrics", "arms")) {
@@ -152,7 +155,48 @@ class ResultCheck {
     if (!part.contains("total") || !part["total"].is_object())
       fail(std::string("'total' missing in '") + where + "'", "an object");
     for (const char* level : {"layers", "blocks", "modules"}) list(part, level, where);
-    for (const Json& tensor : list(part, "tensors", where)) require_text(tensor, "name", "tensors");
+    require_histogram(part["total"]);
+    for (const char* level : {"layers", "blocks", "modules", "tensors"})
+      for (const Json& row : part[level]) require_histogram(row);
+    for (const Json& tensor : list(part, "tensors", where)) {
+      require_text(tensor, "name", "tensors");
+      for (const char* key : {"module", "block"})
+        if (tensor.contains(key)) require_text(tensor, key, "tensors");
+      if (tensor.contains("spectrum")) require_spectrum(tensor["spectrum"]);
+    }
+  }
+
+  // Counts by power of two, of double numbers at most.
+  void require_histogram(const Json& row) const {
+    const auto at = row.find("histogram");
+    if (at == row.end()) return;
+    constexpr std::size_t kMostBins = 4096;
+    const bool has_exponent =
+        at->is_object() && at->contains("first_exponent") &&
+        (*at)["first_exponent"].is_number_integer() &&
+        std::abs((*at)["first_exponent"].get<double>()) <= static_cast<double>(kMostBins);
+    const bool has_counts = at->is_object() && at->contains("counts") &&
+                            is_counts((*at)["counts"]) && (*at)["counts"].size() <= kMostBins;
+    if (!has_exponent || !has_counts)
+      fail("a 'histogram' of odd values", "'first_exponent' and a list of 'counts'");
+  }
+
+  void require_spectrum(const Json& spectrum) const {
+    if (!spectrum.is_object()) fail("a 'spectrum' that is no object", "an object");
+    for (const char* key : {"singular_values", "left_cosines", "right_cosines"}) {
+      const auto at = spectrum.find(key);
+      if (at == spectrum.end()) continue;
+      const bool is_list =
+          at->is_array() &&
+          std::all_of(at->begin(), at->end(), [](const Json& one) { return one.is_number(); });
+      if (!is_list) fail(std::string("'") + key + "' that is no list of numbers", "numbers");
+    }
+  }
+
+  static bool is_counts(const Json& counts) {
+    return counts.is_array() && std::all_of(counts.begin(), counts.end(), [](const Json& count) {
+             return count.is_number_unsigned();
+           });
   }
 
   const Json& list(const Json& part, const char* key, const char* where) const {

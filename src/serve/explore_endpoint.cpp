@@ -14,8 +14,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::size_t kMaxBodyBytes = 64 << 10;
-
 HttpResponse answer(int status, const Json& json) {
   HttpResponse response;
   response.status = status;
@@ -52,12 +50,6 @@ std::string text_in(const format::Json& body, const char* field) {
 }
 
 format::Json read_body(const HttpRequest& request) {
-  if (request.body.size() > kMaxBodyBytes)
-    throw UsageError({{},
-                      {},
-                      "a request of " + std::to_string(request.body.size()) + " bytes",
-                      "at most " + std::to_string(kMaxBodyBytes),
-                      {}});
   format::Json body = format::parse_json(request.body, "the request");
   if (!body.is_object()) throw bad_field("request", "an object");
   return body;
@@ -142,9 +134,8 @@ HttpResponse ExploreEndpoint::edit(const HttpRequest& request) {
   const format::Json body = read_body(request);
   const ModelEdit wanted = edit_in(body, actions_.vectors);
   const auto number = body.find("edit");
-  const Json edit_number = number != body.end() && number->is_number_integer()
-                               ? Json(number->get<std::int64_t>())
-                               : Json();
+  const bool is_numbered = number != body.end() && number->is_number_unsigned();
+  const Json edit_number = is_numbered ? Json(number->get<std::uint64_t>()) : Json();
   const std::uint64_t ticket = announce();
   const std::lock_guard lock(one_edit_);
   if (!begin(ticket)) return superseded(edit_number);

@@ -69,6 +69,13 @@ def test_switches_write_a_selection(live):
     assert live.js("return arguments[0].getAttribute('aria-pressed')", live.js(switch, "q_proj")) == "false"
 
 
+def test_with_everything_off_it_is_the_target_alone(live):
+    live.js("setView({xo: NOTHING})")
+    wait_for_command(live, "(grpo - sft)@0.0")
+    assert "0.00 pp" in live.text("#explore-score")
+    assert live.js("return [...document.querySelectorAll('#explore .switch')].every(b => b.getAttribute('aria-pressed') === 'false')")
+
+
 def test_the_selection_of_the_map_is_taken_over(live):
     live.type_only("block=mlp & layer=2")
     live.click(live.js("return [...document.querySelectorAll('#explore button')].find(b => b.textContent === 'from the map')"))
@@ -84,6 +91,7 @@ def test_a_wrong_selection_is_said_in_words(live):
     live.js("setView({xo: 'layer=3-1'})")
     live.until("return document.querySelector('#explore-status').classList.contains('problem')", 30)
     assert "3-1" in live.text("#explore-status")
+    assert live.text("#explore-command") == "" and live.text("#explore-score") == "", "nothing of another state stands beside it"
     live.driver.get_log("browser")  # tells of the answer 400, too
 
 

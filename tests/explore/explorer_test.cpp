@@ -106,6 +106,24 @@ TEST_F(ExplorerTest, AThousandRandomEditsLeaveTheTargetsBytes) {
   expect_target_weights(edited);
 }
 
+TEST_F(ExplorerTest, TheStartIsInterruptedByItself) {
+  LanguageModel edited = model("target");
+  const Tokenizer words = tokenizer();
+  ExplorerOptions how = explorer_options(0);
+  std::atomic<bool> start{true}, edit{false};
+  how.run.cancel = &start;
+  how.edit_cancel = &edit;
+  EXPECT_THROW(Explorer(open("target"), edited, words, vectors(), how), Interrupted);
+  expect_target_weights(edited);
+  start = false;
+  edit = true;  // no edit is under way yet
+  Explorer explorer(open("target"), edited, words, vectors(), how);
+  start = true;
+  EXPECT_THROW(explorer.apply({{1, 0}, {}, ""}), Interrupted);
+  edit = false;
+  EXPECT_NO_THROW(explorer.apply({{1, 0}, {}, ""}));
+}
+
 TEST_F(ExplorerTest, AnInterruptedEditLeavesNoTraceInTheNext) {
   LanguageModel edited = model("target");
   const Tokenizer words = tokenizer();

@@ -102,11 +102,31 @@ TEST(Page, RefusesWhatIsNoResult) {
                                "layers": [], "blocks": [], "modules": [], "tensors": [{}]}],
                                "pairs": []})",
                            R"({"schema": "suture.ablation/1", "arms": [{"name": "a"}]})",
+                           R"({"schema": "suture.ablation/1", "arms": [], "tasks": "text"})",
+                           R"({"schema": "suture.ablation/1", "arms": [], "tasks": [null]})",
                            R"({"schema": "suture.ablation/1", "arms": [{"name": "a", "kind": "b",
                                "family": "c", "metrics": [{"task": "t", "metric": "m"}]}]})"}) {
     const std::string error = thrown_by<FormatError>([&] { parse_result(text, "odd.json"); });
     EXPECT_TRUE(holds(error, "odd.json")) << text << ": " << error;
   }
+  Json analysis = Json::parse(to_json(test::sample_analysis()));
+  const auto refuses = [&](const char* place, const char* value) {
+    Json changed = analysis;
+    changed[Json::json_pointer(place)] = Json::parse(value);
+    return !thrown_by<FormatError>([&] { parse_result(changed.dump(), "f"); }).empty();
+  };
+  for (const char* histogram :
+       {"1", "[]", R"({"counts": [1]})", R"({"first_exponent": 0})",
+        R"({"first_exponent": 1000000000, "counts": [1]})",
+        R"({"first_exponent": 0.5, "counts": [1]})", R"({"first_exponent": 0, "counts": [null]})",
+        R"({"first_exponent": 0, "counts": [-1]})"}) {
+    EXPECT_TRUE(refuses("/vectors/0/total/histogram", histogram)) << histogram;
+    EXPECT_TRUE(refuses("/vectors/0/tensors/0/histogram", histogram)) << histogram;
+  }
+  EXPECT_TRUE(refuses("/vectors/0/tensors/0/module", R"({"toString": 1})"));
+  EXPECT_TRUE(refuses("/vectors/0/tensors/0/spectrum", "[]"));
+  EXPECT_TRUE(refuses("/vectors/0/tensors/0/spectrum", R"({"singular_values": ["a"]})"));
+  EXPECT_TRUE(refuses("/pairs/0/tensors/0/spectrum", R"({"left_cosines": "text"})"));
   EXPECT_TRUE(holds(thrown_by<FormatError>([&] { parse_result(R"({"schema": "other/1"})", "f"); }),
                     "suture.analyze/1"));
 }

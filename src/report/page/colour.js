@@ -31,7 +31,7 @@ function stopsOf(list) {
 /** The colour at `share` (0 to 1) of a list of stops. */
 function mixed(list, share) {
   const stops = stopsOf(list);
-  const place = clamp(share, 0, 1) * (stops.length - 1);
+  const place = (Number.isFinite(share) ? clamp(share, 0, 1) : 0) * (stops.length - 1);
   const at = Math.min(Math.floor(place), stops.length - 2);
   const part = place - at;
   const hex = stops[at].map((low, i) =>

@@ -2,6 +2,9 @@
 
 const EXPLORE_WAIT = 60;
 
+// What the switches write when all are off. A selection of nothing is an error elsewhere; here it means the target alone.
+const NOTHING = '!name=*';
+
 function makeExplore(host) {
   const {explore} = store.model.payload;
   if (!explore) return null;
@@ -22,7 +25,7 @@ function makeExplore(host) {
               'div', {class: 'explore-controls'}, scaleSliders(live), layerSwitches(live), moduleSwitches(live),
               onlyField(live), live.fidelity),
           html('div', {class: 'explore-answers'}, live.status, live.score, live.sample, promptField(live))),
-      html('div', {class: 'command'}, live.command, copyButton('copy', () => live.answer ? live.answer.command : '')),
+      html('div', {class: 'command'}, live.command, copyButton('copy', () => live.command.textContent)),
       exportForm(live));
   panel.setNote(
       nameOf(explore.target), ' with exactly this injection, in place.',
@@ -103,7 +106,7 @@ function switchesNow(live) {
 function setSwitches(live, layers, modules) {
   const {sites} = switchesNow(live);
   const text = selectionText(sites, (layer, module) => layers.has(layer) && modules.has(module));
-  setView({xo: text === null ? '!name=*' : text});
+  setView({xo: text === null ? NOTHING : text});
 }
 
 function switchButton(label, act) {
@@ -152,7 +155,8 @@ function moduleSwitches(live) {
 /** What an edit asks for; without a prompt the program answers its own. */
 function bodyOfEdit(live) {
   const {xo, xp} = store.view;
-  return {scales: scalesNow(live), only: xo, ...(xp === '' ? {} : {prompt: xp})};
+  const injected = xo === NOTHING ? {scales: scalesNow(live).map(() => 0), only: ''} : {scales: scalesNow(live), only: xo};
+  return {...injected, ...(xp === '' ? {} : {prompt: xp})};
 }
 
 function promptField(live) {
@@ -229,13 +233,28 @@ async function requestEdit(live) {
         if (!live.wanted) setStatus(live, 'overtaken by a newer change, of another window perhaps');
         continue;
       }
-      if (status !== 200) setStatus(live, read.error || `the program answered with status ${status}`, true);
+      if (status !== 200) showProblem(live, problemIn(status, read));
       else if (read.edit >= live.shown) showAnswer(live, read);
     } catch {
-      setStatus(live, 'The program does not answer: has it ended?', true);
+      showProblem(live, SILENCE);
     }
   }
   live.inFlight = false;
+}
+
+const SILENCE = 'The program does not answer: has it ended?';
+
+function problemIn(status, read) {
+  const error = read && read.error && (read.error.message || read.error);
+  return typeof error === 'string' ? error : `the program answered with status ${status}`;
+}
+
+/** Nothing of another state may stand beside a state that has no answer. */
+function showProblem(live, text) {
+  live.answer = null;
+  live.command.textContent = '';
+  for (const part of [live.score, live.sample, live.fidelity]) part.replaceChildren();
+  setStatus(live, text, true);
 }
 
 function setStatus(live, text, isProblem = false) {
@@ -258,11 +277,11 @@ function exportForm(live) {
     result.textContent = 'writing…';
     try {
       const {status, read} =
-          await post(live, '/export', {scales: scalesNow(live), only: store.view.xo, output: folder.value.trim()});
-      result.textContent = status === 200 ? `wrote ${visible(read.written)}` :
-                                            visible(read.error || `the program answered with status ${status}`);
+          await post(live, '/export', {...bodyOfEdit(live), output: folder.value.trim()});
+      result.textContent = status === 200 ? `wrote ${visible(read.written)}; ${visible((read.realised || '').trim())}` :
+                                            visible(problemIn(status, read));
     } catch {
-      result.textContent = 'The program does not answer: has it ended?';
+      result.textContent = SILENCE;
     }
     button.disabled = false;
   }}, 'write model');

@@ -64,7 +64,7 @@ function buildMap(map, analysis, shape) {
                     class: 'cell',
                     x: x(column),
                     y: geometry.y(row),
-                    width: map.cellWidth - gap,
+                    width: Math.max(0.5, map.cellWidth - gap),
                     height: geometry.height - (geometry.height > 12 ? 1.5 : 0.75),
                     rx: geometry.height > 12 ? 2 : 0,
                     role: 'gridcell',
