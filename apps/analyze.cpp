@@ -14,10 +14,12 @@
 #include "common/page_output.h"
 #include "common/talk.h"
 #include "common/terminal.h"
+#include "format/digest.h"
 #include "report/csv_report.h"
 #include "report/json_report.h"
 #include "report/spectrum_text.h"
 #include "report/text_report.h"
+#include "surgery/vector_digest.h"
 
 namespace suture::apps {
 namespace {
@@ -71,7 +73,8 @@ void write_analysis_page(const Arguments& arguments, const std::vector<AnalyzedV
   report::Page page;
   for (const AnalyzedVector& one : vectors) {
     page.title += (page.title.empty() ? "" : ", ") + one.name;
-    page.inputs.push_back(page_input(one.name, one.vector, options));
+    page.inputs.push_back(
+        page_input(one.name, one.vector, format::to_hex(content_digest(one.vector, options))));
   }
   if (!arguments.base.empty())
     page.inputs.push_back(page_input("base", arguments.base, Checkpoint::open(arguments.base)));

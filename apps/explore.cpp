@@ -20,9 +20,11 @@
 #include "common/shell_text.h"
 #include "common/talk.h"
 #include "common/terminal.h"
+#include "format/digest.h"
 #include "report/explore_json.h"
 #include "report/text_report.h"
 #include "serve/explore_endpoint.h"
+#include "surgery/vector_digest.h"
 
 namespace suture::apps {
 namespace {
@@ -147,7 +149,8 @@ std::string make_page(const Session& session, const Explorer& explorer, const st
   page.command.insert(page.command.begin(), "suture");
   page.inputs.push_back(page_input("target", arguments.positional.front(), session.target));
   for (const AnalyzedVector& one : session.vectors)
-    page.inputs.push_back(page_input(one.name, one.vector, run));
+    page.inputs.push_back(
+        page_input(one.name, one.vector, format::to_hex(content_digest(one.vector, run))));
   page.results.push_back(analysis_result(session.vectors, session.target,
                                          arguments.positional.front(), arguments.check.vocabulary,
                                          run));

@@ -217,7 +217,8 @@ void write_experiment_page(const Experiment& experiment, const std::string& json
   page.title = arguments.command_line.front() + " " + arguments.positional.front();
   const RunOptions& options = experiment.terminal;
   page.inputs = {page_input("target", arguments.positional.front(), experiment.target),
-                 page_input(experiment.vector.formula(), experiment.vector, options)};
+                 page_input(experiment.vector.formula(), experiment.vector,
+                            experiment.protocol.vector_digest)};
   const TaskVector scaled = arguments.scale * experiment.vector;
   const report::PageResult analysis =
       analysis_result({{scaled.formula(), scaled, {}}}, experiment.target,

@@ -8,10 +8,8 @@
 #include "suture/surgery.h"
 
 #include "common/terminal.h"
-#include "format/digest.h"
 #include "report/json_report.h"
 #include "surgery/form.h"
-#include "surgery/vector_digest.h"
 
 namespace suture::apps {
 namespace {
@@ -34,9 +32,8 @@ report::PageInput page_input(const std::string& role, const std::string& name,
 }
 
 report::PageInput page_input(const std::string& name, const TaskVector& vector,
-                             const RunOptions& options) {
-  report::PageInput input{name, "vector", vector.formula(), {}, {}};
-  input.digest = format::to_hex(content_digest(vector, options));
+                             const std::string& digest) {
+  report::PageInput input{name, "vector", vector.formula(), digest, {}};
   for (const SourcePtr& source : sources_of(vector.form()))
     if (source->checkpoint() != nullptr) add_files(*source->checkpoint(), input);
   return input;

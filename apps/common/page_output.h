@@ -18,9 +18,9 @@ namespace suture::apps {
 report::PageInput page_input(const std::string& role, const std::string& name,
                              const Checkpoint& model);
 
-/// A vector, with the digest of all that it is read from: a pass over its sources.
+/// A vector, with the digest of all that it is read from (`content_digest`).
 report::PageInput page_input(const std::string& name, const TaskVector& vector,
-                             const RunOptions& options);
+                             const std::string& digest);
 
 /// The vectors' analysis as it stands on a page beside other results: with attention heads, and
 /// what rounding leaves of each vector in `target`. Passes over the vectors.

@@ -11,6 +11,7 @@
 #include "evaluate/encoding.h"
 #include "evaluate/paired_effect.h"
 #include "evaluate/prompt.h"
+#include "evaluate/statistics.h"
 #include "evaluate/text_codec.h"
 #include "stream/weights_store.h"
 #include "surgery/switched_weights.h"
@@ -53,12 +54,6 @@ Scores primary_scores(const Task& task, const Evaluation& evaluation) {
   return scores;
 }
 
-double mean(const std::vector<double>& values) {
-  double sum = 0;
-  for (const double value : values) sum += value;
-  return values.empty() ? 0 : sum / static_cast<double>(values.size());
-}
-
 EditScore compare(const Task& task, const Scores& scores, const Scores& reference) {
   EditScore result;
   result.task = task.name();
@@ -66,9 +61,8 @@ EditScore compare(const Task& task, const Scores& scores, const Scores& referenc
   result.filter = scores.filter;
   result.is_share = evaluation::is_share(scores.metric);
   result.higher_is_better = evaluation::higher_is_better(scores.metric);
-  result.value = mean(scores.records);
-  result.reference_value = mean(reference.records);
-  result.difference = result.value - result.reference_value;
+  result.value = evaluation::mean(scores.records);
+  result.reference_value = evaluation::mean(reference.records);
   result.records = scores.records.size();
   const auto kind =
       result.is_share ? evaluation::EffectKind::kShare : evaluation::EffectKind::kMean;

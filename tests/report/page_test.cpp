@@ -70,8 +70,7 @@ TEST(Page, ShowsHostileNamesAsData) {
   EXPECT_TRUE(holds(data_of(html)["title"].get<std::string>(), "</script><script>alert(1)"));
 }
 
-// SHA-256 of the script as the browser computes it: known for the empty page parts is not enough,
-// so the hash is checked by a browser too (tests/browser).
+// That the hashes are the right ones a browser tells, which would run nothing else (tests/browser).
 TEST(Page, AllowsItsOwnPartsAlone) {
   const std::string html = to_html(page_of(kAblation));
   const std::string policy = between(html, "Content-Security-Policy\" content=\"", "\"");
