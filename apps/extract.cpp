@@ -4,6 +4,7 @@
 #include "common/command.h"
 #include "common/talk.h"
 #include "common/terminal.h"
+#include "lora/adapter_source.h"
 #include "report/json_report.h"
 #include "report/text_report.h"
 
@@ -23,12 +24,21 @@ ExtractOptions options_from(const Arguments& arguments) {
   return options;
 }
 
-int run(const Arguments& arguments) {
-  const Checkpoint tuned = Checkpoint::open(arguments.positional[0]);
+ExtractReport extract_named(const Arguments& arguments) {
+  const std::string& tuned_name = arguments.positional[0];
   const Checkpoint base = Checkpoint::open(arguments.positional[1]);
+  const ExtractOptions options = options_from(arguments);
+  if (lora::is_adapter(tuned_name)) {
+    say_warnings(arguments, {base});
+    return extract(tuned_name, base, require_output(arguments), options);
+  }
+  const Checkpoint tuned = Checkpoint::open(tuned_name);
   say_warnings(arguments, {tuned, base});
-  const ExtractReport report =
-      extract(tuned, base, require_output(arguments), options_from(arguments));
+  return extract(tuned, base, require_output(arguments), options);
+}
+
+int run(const Arguments& arguments) {
+  const ExtractReport report = extract_named(arguments);
   say_findings(arguments, report.compatibility);
   if (!arguments.quiet && !arguments.dry_run && report.changed_elements == 0)
     say("warning: the vector is zero: TUNED and BASE hold the same weights\n");
@@ -54,7 +64,8 @@ const Command& extract_command() {
        "bf16, f16, f32 and f64 that gives TUNED back bit for bit from BASE + v. The file says "
        "where "
        "it came\n"
-       "from.",
+       "from. TUNED may be a PEFT LoRA adapter of BASE: its differences are stored densely, as "
+       "f32.",
        {"suture extract models/grpo models/sft -o reasoning.safetensors",
         "suture extract models/grpo models/sft -o late.safetensors --only 'layer=14-'"},
        {"output", "only", "except", "dtype", "sparse", "vocab", "allow", "max-shard-size", "device",
