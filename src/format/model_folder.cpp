@@ -63,8 +63,16 @@ std::vector<fs::path> files_with_extension(const fs::path& folder, std::string_v
   return found;
 }
 
+// The sub-folder that holds an adapter of its own name, or nothing.
+std::string adapter_below(const fs::path& folder) {
+  for (const fs::path& path : list_folder(folder)) {
+    if (is_file(path / "adapter_config.json")) return path.filename().string();
+  }
+  return {};
+}
+
 // What a folder without readable weights is instead, and what to do about it.
-std::pair<const char*, const char*> describe_without_weights(const fs::path& folder) {
+std::pair<std::string, std::string> describe_without_weights(const fs::path& folder) {
   if (is_file(folder / "adapter_config.json")) {
     return {"a LoRA adapter, not a model",
             "name it as a vector behind the model, or inject it into its base first"};
@@ -78,6 +86,10 @@ std::pair<const char*, const char*> describe_without_weights(const fs::path& fol
   }
   if (!files_with_extension(folder, ".safetensors").empty()) {
     return {"several safetensors files and no index", "name one of them, or add the index"};
+  }
+  if (const std::string below = adapter_below(folder); !below.empty()) {
+    return {"no weights, but a LoRA adapter in '" + below + "'",
+            "name that folder, as a vector behind a model"};
   }
   return {"no weights", "check the path"};
 }

@@ -16,7 +16,7 @@ namespace {
 
 using format::Json;
 constexpr std::uint64_t kMaxConfigBytes = 16 << 20;
-constexpr std::int64_t kMaxRank = 1'000'000;
+constexpr std::uint64_t kMaxRank = 1'000'000;
 constexpr std::size_t kMaxPatterns = 10'000;
 
 constexpr const char* kMergeRemedy =

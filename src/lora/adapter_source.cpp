@@ -296,7 +296,7 @@ void AdapterSource::add_product(const Part& part, std::uint64_t first, std::size
 void AdapterSource::read_difference(const Part& part, std::uint64_t first, std::size_t count,
                                     float* out) const {
   constexpr std::size_t kPiece = 4096;
-  std::array<char, kPiece * sizeof(double)> saved, base;
+  alignas(double) std::array<char, kPiece * sizeof(double)> saved, base;
   const auto read_piece = [&](const Checkpoint& from, const TensorInfo& tensor, std::uint64_t at,
                               std::size_t elements, char* to) {
     const auto width = static_cast<std::uint64_t>(bytes_of(tensor.dtype));

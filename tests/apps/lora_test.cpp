@@ -52,7 +52,7 @@ class Lora : public test::ModelFamily {
     const Outcome outcome = run(arguments);
     EXPECT_TRUE(ended_with(outcome, 2));
     EXPECT_TRUE(holds(outcome.err, text));
-    EXPECT_TRUE(nothing_happened());
+    EXPECT_TRUE(nothing_left_behind());
   }
 };
 
@@ -83,7 +83,7 @@ TEST_F(Lora, ADryRunNamesTheFactors) {
                                std::string(kModule) + ".weight"});
   ASSERT_TRUE(ended_with(outcome, 0));
   EXPECT_TRUE(holds(outcome.out, "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"));
-  EXPECT_TRUE(nothing_happened());
+  EXPECT_TRUE(nothing_left_behind());
 }
 
 TEST_F(Lora, FilesBesideItDoNotConfuse) {
