@@ -10,6 +10,7 @@
 namespace suture {
 
 namespace model {
+/// Hidden states that one evaluation leaves to the next; for the library's own use.
 class ActivationMemo;
 }
 
