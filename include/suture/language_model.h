@@ -82,9 +82,9 @@ class LanguageModel : public CausalModel {
   at::Tensor logits(const at::Tensor& token_ids) const;
 
   /// As `CausalModel::score`. Cost: what requests share is fed once: tokens that all begin with,
-  /// then each context, then its continuations; keys and values of a batch take up to 256 MiB. Throws
-  /// also UsageError for an empty context or continuation and for an id outside the vocabulary, and
-  /// Interrupted.
+  /// then each context, then its continuations; keys and values of a batch take up to 256 MiB.
+  /// Throws also UsageError for an empty context or continuation and for an id outside the
+  /// vocabulary, and Interrupted.
   std::vector<ContinuationScore> score(const std::vector<ScoringRequest>& requests,
                                        const ModelRun& run = {}) override;
   /// As `CausalModel::generate`. Cost: one pass over each prompt and one step per new token, with

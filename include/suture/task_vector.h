@@ -50,7 +50,8 @@ class TaskVector {
   /// `tuned - base`. Throws CompatibilityError listing every tensor that only one of them has or
   /// whose shapes differ, or which cannot be computed with. Non-float tensors are no part of it.
   static TaskVector difference(const Checkpoint& tuned, const Checkpoint& base);
-  /// The same of tensors in memory, on any device. Shares them: a change to them changes the vector.
+  /// The same of tensors in memory, on any device. Shares them: a change to them changes the
+  /// vector.
   static TaskVector difference(const StateDict& tuned, const StateDict& base);
 
   /// A state dict that already holds differences, as a vector.

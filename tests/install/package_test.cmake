@@ -11,7 +11,7 @@ file(WRITE ${other}/lib/libtorch_cpu.so "")
 file(WRITE ${other}/lib/libc10.so "")
 
 file(GLOB_RECURSE cuda ${PREFIX}/*/suture_cuda_targets.cmake)
-configure(${CMAKE_COMMAND} ${SOURCE}/tests/install/refusals -DPREFIX=${PREFIX} -DLIBTORCH=${LIBTORCH}
+configure(${CMAKE_COMMAND} ${SOURCE}/tests/install/refusals -DSUTURE_PREFIX=${PREFIX} -DLIBTORCH=${LIBTORCH}
           -DOTHER_LIBTORCH=${other} -DWITH_CUDA=${cuda})
 expect("all as expected")
 

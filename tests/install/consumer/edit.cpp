@@ -3,7 +3,6 @@
 // usage: edit TUNED BASE TARGET OUT
 
 #include <cstdio>
-
 #include <suture/suture.h>
 
 int main(int argc, char** argv) try {

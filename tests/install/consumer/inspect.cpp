@@ -3,7 +3,6 @@
 // usage: inspect MODEL
 
 #include <cstdio>
-
 #include <suture/checkpoint.h>
 #include <suture/dtype.h>
 #include <suture/error.h>
