@@ -69,7 +69,9 @@ Compatibility check(const Checkpoint& target, const TaskVector& vector,
 /// Thrown by surgery on models that are not fit for it, with the whole report.
 class IncompatibleModels : public CompatibilityError {
  public:
+  /// `what()` becomes one line that names every blocker.
   explicit IncompatibleModels(Compatibility compatibility);
+  /// The whole report: all findings, blockers first. Lives as long as the exception.
   const Compatibility& compatibility() const { return compatibility_; }
 
  private:

@@ -62,10 +62,12 @@ struct PlannedTensor {
 
 /// What a run would read and write, and what it needs; sizes in bytes.
 struct Plan {
+  /// A model that is read.
   struct Input {
     std::string model;
     std::uint64_t bytes = 0;  ///< Read of it, all passes together.
   };
+  /// A weight file or side file that is written.
   struct File {
     std::string name;  ///< Relative to the output folder; its own name for a single file.
     std::uint64_t bytes = 0;
@@ -89,7 +91,9 @@ struct Plan {
 
   /// False when only reading the inputs can tell what is written: see `bytes_to_write_at_most`.
   bool knows_bytes_to_write() const;
+  /// Whether the upper bound of what is written fits into what is free.
   bool fits_on_disk() const { return bytes_to_write_at_most <= disk_bytes_free; }
+  /// How many of the tensors come about in this way.
   std::size_t count(Making making) const;
 };
 
