@@ -15,6 +15,7 @@
 #include "suture/evaluation.h"
 #include "suture/explorer.h"
 #include "suture/language_model.h"
+#include "suture/lora.h"
 #include "suture/model_edit.h"
 #include "suture/plan.h"
 #include "suture/realised_change.h"

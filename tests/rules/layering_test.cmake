@@ -1,6 +1,6 @@
 # The rules of the layout that a compiler does not check:
 #
-# - includes point one way: apps > serve, report > ablation, explore > evaluate, analysis > tokenizer, model, surgery > stream > core >
+# - includes point one way: apps > serve, report > ablation, explore, lora > evaluate, analysis > tokenizer, model, surgery > stream > core >
 #   kernels, format;
 # - suture::format and the kernels include no LibTorch header;
 # - public headers include the standard library, LibTorch and each other, nothing else;
@@ -20,6 +20,7 @@ set(_below_core kernels format)
 set(_below_stream core kernels format)
 set(_below_surgery stream core kernels format)
 set(_below_analysis surgery stream core kernels format)
+set(_below_lora analysis model surgery stream core kernels format)
 set(_below_model stream core kernels format)
 set(_below_tokenizer core format)
 set(_below_evaluate tokenizer model stream core kernels format)
@@ -27,7 +28,7 @@ set(_below_ablation evaluate tokenizer model surgery stream core kernels format)
 set(_below_explore evaluate tokenizer model surgery stream core kernels format)
 set(_below_report ablation evaluate tokenizer model analysis surgery stream core kernels format)
 set(_below_serve evaluate tokenizer model core format)
-set(_below_apps serve report explore ablation evaluate tokenizer model analysis surgery stream core kernels format)
+set(_below_apps serve report explore ablation lora evaluate tokenizer model analysis surgery stream core kernels format)
 
 # What stands between the brackets or quotes of every include of `file`.
 function(includes_of file out)
