@@ -3,13 +3,13 @@
 import json
 import shutil
 
+import peft
 import pytest
 import torch
 import transformers
 
 from families import make_family, read_weights
 
-peft = pytest.importorskip("peft")
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 

@@ -1,4 +1,4 @@
-#include "lora/adapter_layout.h"
+#include "lowrank/adapter_layout.h"
 
 #include "suture/site.h"
 

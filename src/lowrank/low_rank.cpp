@@ -1,4 +1,4 @@
-#include "lora/low_rank.h"
+#include "lowrank/low_rank.h"
 
 #include <algorithm>
 #include <cmath>

@@ -5,9 +5,9 @@
 #include <vector>
 
 #include <ATen/ATen.h>
-#include <nlohmann/json.hpp>
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "suture/error.h"
 #include "suture/lora.h"
@@ -57,7 +57,8 @@ class LoraExtraction : public test::ModelTrio {
   }
 
   // Tuned is the base but for one matrix, which differs by a product of this rank.
-  void differ_in_one(std::int64_t of_rank, const std::string& name = kLayer + "mlp.up_proj.weight") {
+  void differ_in_one(std::int64_t of_rank,
+                     const std::string& name = kLayer + "mlp.up_proj.weight") {
     model_.dtype = at::kFloat;
     base_ = test::make_weights(model_, 1);
     tuned_ = base_.clone();
