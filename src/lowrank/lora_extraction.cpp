@@ -268,6 +268,11 @@ void LoraExtraction::decompose(std::size_t i) {
   const at::ScalarType type = *scalar_type_of(options_.dtype);
   const at::Tensor up = found.up.to(type), down = found.down.to(type);
   const Leftover left = leftover_of(delta, up, down, base_matrix(*held_[i].base));
+  if (!std::isfinite(left.squares)) {
+    throw UsageError({formula(), tensor.name,
+                      "factors too large for " + std::string(name_of(options_.dtype)),
+                      "a dtype that has room for them", "take --dtype f32"});
+  }
   tensor.form = LoraForm::kLowRank;
   tensor.rank = found.rank();
   tensor.error = {std::sqrt(found.squares), std::sqrt(left.squares),

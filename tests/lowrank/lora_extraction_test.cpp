@@ -252,6 +252,20 @@ TEST_F(LoraExtraction, RefusesNonFiniteDifferences) {
   EXPECT_FALSE(fs::exists(dir_ / "adapter"));
 }
 
+TEST_F(LoraExtraction, RefusesADtypeThatIsTooNarrowForTheFactors) {
+  const std::string name = kLayer + "mlp.up_proj.weight";
+  model_.dtype = at::kFloat;
+  base_ = test::make_weights(model_, 1);
+  tuned_ = base_.clone();
+  tuned_.set(name, at::full(base_.at(name).sizes(), 1e10, at::kFloat));
+  write_all();
+  LoraOptions options = rank(2);
+  options.dtype = Dtype::kF16;
+  const auto run_it = [&] { run(options); };
+  EXPECT_TRUE(holds(thrown_by<UsageError>(run_it), "too large for F16"));
+  EXPECT_FALSE(fs::exists(dir_ / "adapter"));
+}
+
 TEST_F(LoraExtraction, ADryRunWritesNothingAndTellsTheMost) {
   write_all();
   LoraOptions options = rank(4);
