@@ -87,8 +87,9 @@ def check_merged(state, folder, report, dtype=torch.float32):
         change = norm(wanted.double() - base[name].double())
         left = norm(found.double() - wanted.double())
         assert row["norm"] == pytest.approx(change, rel=1e-6)
+        # What is left is at right angles to the product, so that its length hardly tells of a wrong scale: closely.
         stated = row["residual"] if dtype == torch.float32 else row["merged_residual"]
-        assert left == pytest.approx(stated, rel=1e-3, abs=1e-6 * norm(wanted)), name
+        assert left == pytest.approx(stated, rel=5e-5, abs=1e-7 * norm(wanted)), name
 
 
 @pytest.mark.parametrize("tied", (True, False))
