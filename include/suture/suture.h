@@ -15,6 +15,7 @@
 #include "suture/explorer.h"
 #include "suture/language_model.h"
 #include "suture/live_weights.h"
+#include "suture/lora.h"
 #include "suture/model_edit.h"
 #include "suture/plan.h"
 #include "suture/realised_change.h"
