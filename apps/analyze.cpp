@@ -15,6 +15,7 @@
 #include "common/talk.h"
 #include "common/terminal.h"
 #include "format/digest.h"
+#include "lora/adapter_source.h"
 #include "report/csv_report.h"
 #include "report/json_report.h"
 #include "report/spectrum_text.h"
@@ -28,11 +29,17 @@ bool is_plain_model(const std::string& argument) {
   return parse_vector_argument(argument).subtrahend.empty() && !is_stored_vector(argument);
 }
 
-// Two models are TUNED and BASE of one vector; anything else is a list of vectors.
+bool is_lone_adapter(const std::string& argument) {
+  const VectorArgument parsed = parse_vector_argument(argument);
+  return parsed.subtrahend.empty() && lora::is_adapter(parsed.minuend);
+}
+
+// Two models, or an adapter and a model, are TUNED and BASE of one vector; anything else is a list
+// of vectors.
 std::vector<std::pair<std::string, VectorArgument>> vectors_named_by(
     const std::vector<std::string>& arguments) {
-  const bool two_models =
-      arguments.size() == 2 && is_plain_model(arguments[0]) && is_plain_model(arguments[1]);
+  const bool two_models = arguments.size() == 2 && is_plain_model(arguments[1]) &&
+                          (is_plain_model(arguments[0]) || is_lone_adapter(arguments[0]));
   if (two_models) {
     const std::string name = arguments[0] + " - " + arguments[1];
     return {{name, {name, arguments[0], arguments[1], 1}}};
@@ -49,6 +56,8 @@ std::vector<AnalyzedVector> open_vectors(const Arguments& arguments) {
     const TaskVector vector = argument.scale * open_vector(argument);
     for (std::string& name : vector.names()) names.push_back(std::move(name));
     vectors.push_back({text, vector.only(arguments.only), {}});
+    if (!argument.subtrahend.empty() && lora::is_adapter(argument.minuend))
+      vectors.back().base = Checkpoint::open(argument.subtrahend);
     if (!arguments.base.empty()) vectors.back().base = Checkpoint::open(arguments.base);
   }
   arguments.only.require_matches(names);

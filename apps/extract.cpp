@@ -5,6 +5,7 @@
 #include "common/model_program.h"
 #include "common/talk.h"
 #include "common/terminal.h"
+#include "lora/adapter_source.h"
 #include "report/json_report.h"
 #include "report/text_report.h"
 
@@ -24,12 +25,21 @@ ExtractOptions options_from(const Arguments& arguments) {
   return options;
 }
 
-int run(const Arguments& arguments) {
-  const Checkpoint tuned = Checkpoint::open(arguments.positional[0]);
+ExtractReport extract_named(const Arguments& arguments) {
+  const std::string& tuned_name = arguments.positional[0];
   const Checkpoint base = Checkpoint::open(arguments.positional[1]);
+  const ExtractOptions options = options_from(arguments);
+  if (lora::is_adapter(tuned_name)) {
+    say_warnings(arguments, {base});
+    return extract(tuned_name, base, require_output(arguments), options);
+  }
+  const Checkpoint tuned = Checkpoint::open(tuned_name);
   say_warnings(arguments, {tuned, base});
-  const ExtractReport report =
-      extract(tuned, base, require_output(arguments), options_from(arguments));
+  return extract(tuned, base, require_output(arguments), options);
+}
+
+int run(const Arguments& arguments) {
+  const ExtractReport report = extract_named(arguments);
   say_findings(arguments, report.compatibility);
   if (!arguments.quiet && !arguments.dry_run && report.changed_elements == 0)
     say("warning: the vector is zero: TUNED and BASE hold the same weights\n");

@@ -54,9 +54,10 @@ const Command& inject_command() {
       {"inject",
        "inject TARGET VECTOR[@SCALE]... -o OUT",
        "write TARGET + the sum of SCALE * VECTOR; a negative scale takes the skill away",
-       "Each VECTOR is a file that `suture extract` wrote, or a difference of two models in "
-       "quotes:\n"
-       "'TUNED - BASE'. Several are added in the order written, each output element is rounded "
+       "Each VECTOR is a file that `suture extract` wrote, a PEFT LoRA adapter, or a difference of "
+       "two models\n"
+       "in quotes: 'TUNED - BASE'; an adapter that stores tensors whole needs 'ADAPTER - BASE'. "
+       "Several are added in the order written, each output element is rounded "
        "once. The\n"
        "output folder loads in transformers: the target's config, tokenizer and other files come "
        "along.",

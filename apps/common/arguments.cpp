@@ -16,6 +16,7 @@
 
 #include "core/cuda_driver.h"
 #include "core/nearest_name.h"
+#include "lora/adapter_source.h"
 
 namespace suture::apps {
 namespace {
@@ -511,6 +512,8 @@ VectorArgument parse_vector_argument(const std::string& text) {
 
 TaskVector open_vector(const VectorArgument& argument) {
   if (argument.subtrahend.empty()) return TaskVector::open(argument.minuend);
+  if (lora::is_adapter(argument.minuend))
+    return TaskVector::open(argument.minuend, Checkpoint::open(argument.subtrahend));
   return Checkpoint::open(argument.minuend) - Checkpoint::open(argument.subtrahend);
 }
 

@@ -75,6 +75,7 @@ std::optional<Arguments> parse_arguments(const CommandSpec& spec, int argc, char
 std::string help_text(const CommandSpec& spec);
 
 /// A vector argument: `VECTOR`, `TUNED - BASE` or `(TUNED - BASE)`, each with `@SCALE` behind it.
+/// VECTOR and TUNED may be LoRA adapters.
 struct VectorArgument {
   std::string name;  ///< As the user wrote it, without the scale.
   std::string minuend, subtrahend;

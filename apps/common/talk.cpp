@@ -3,6 +3,7 @@
 #include "suture/error.h"
 
 #include "common/terminal.h"
+#include "lora/adapter_source.h"
 #include "report/plan_text.h"
 #include "surgery/vector_metadata.h"
 
@@ -62,7 +63,8 @@ const std::string& require_output(const Arguments& arguments) {
 }
 
 bool is_stored_vector(const std::string& location) {
-  return is_vector(Checkpoint::open(parse_vector_argument(location).minuend));
+  const std::string path = parse_vector_argument(location).minuend;
+  return lora::is_adapter(path) || is_vector(Checkpoint::open(path));
 }
 
 }  // namespace suture::apps

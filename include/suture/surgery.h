@@ -61,6 +61,12 @@ struct ExtractReport {
 ExtractReport extract(const Checkpoint& tuned, const Checkpoint& base, const std::string& path,
                       const ExtractOptions& options = {});
 
+/// Writes the vector that a PEFT LoRA adapter of `base` is (see `TaskVector::open`), densely: in
+/// float32, or the dtype chosen. `inexact_elements` then counts where that dtype does not hold a
+/// difference. Throws as the other, and UsageError for `sparse`.
+ExtractReport extract(const std::string& adapter, const Checkpoint& base, const std::string& path,
+                      const ExtractOptions& options = {});
+
 /// How a model with a vector added is written.
 struct InjectOptions {
   std::optional<Dtype> dtype;  ///< Of the float tensors; by default each keeps the target's.

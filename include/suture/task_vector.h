@@ -43,9 +43,18 @@ class TaskVector {
   /// The zero vector: no terms.
   TaskVector();
 
-  /// Opens a vector that `save` or `suture extract` wrote. Throws UsageError when the file is a
-  /// model, FormatError when it is damaged or a vector of a newer format.
+  /// Opens a vector that `suture extract` wrote, or the vector that a PEFT LoRA adapter is: its
+  /// folder, or `org/name` in the local Hugging Face cache. An adapter's factors are read at once
+  /// and kept in float32; their products are computed tile by tile, in float64 and rounded once to
+  /// float32. Throws UsageError when there is a model, an adapter that is not linear (DoRA, ...) or
+  /// one that stores tensors whole and so needs its base; FormatError for damaged files and vectors
+  /// of a newer format.
   static TaskVector open(const std::string& location);
+
+  /// Opens a LoRA adapter trained on `base`. Tensors that it stores whole (modules to save, biases,
+  /// embeddings) become differences from the base's. Throws as above, and FormatError for tensors
+  /// that the base lacks or has in another shape.
+  static TaskVector open(const std::string& adapter, const Checkpoint& base);
 
   /// `tuned - base`. Throws CompatibilityError listing every tensor that only one of them has or
   /// whose shapes differ, or which cannot be computed with. Non-float tensors are no part of it.

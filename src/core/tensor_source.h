@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +12,15 @@
 #include "suture/tensor_info.h"
 
 namespace suture {
+
+/// What is known of a LoRA adapter whose differences a source shows.
+struct AdapterFacts {
+  std::string digest;              ///< Of its settings and tensors: 32 hexadecimal digits.
+  std::string trained_on;          ///< The base by the adapter's own word; empty when it is silent.
+  bool keeps_tied = false;         ///< Tied tensors were trained as one.
+  std::optional<Checkpoint> base;  ///< The base that was given with it.
+  std::vector<std::string> whole;  ///< Tensors that it replaces, by the base's names.
+};
 
 /// Where tensors come from: a checkpoint on disk or a state dict in memory. Safe to read from
 /// several threads at once.
@@ -47,6 +57,9 @@ class TensorSource {
   /// element are read whole.
   virtual std::uint64_t bytes_behind(const TensorInfo& tensor, std::uint64_t first,
                                      std::uint64_t count) const;
+
+  /// What the source knows of the adapter that it shows, or null.
+  virtual const AdapterFacts* adapter() const { return nullptr; }
 
   /// The checkpoint whose tokenizer says which row is which token's, or null.
   virtual const Checkpoint* vocabulary() const { return checkpoint(); }

@@ -236,4 +236,16 @@ const format::File& CheckpointAccess::file(const Checkpoint& checkpoint, std::ui
   return checkpoint.impl_->files[index];
 }
 
+Checkpoint CheckpointAccess::open_adapter(const format::AdapterFiles& files,
+                                          const std::string& location) {
+  auto impl = std::make_shared<Checkpoint::Impl>();
+  impl->location = location;
+  impl->name = files.name;
+  impl->folder = files.folder;
+  impl->safetensors = !has_torch_extension(files.weights);
+  impl->tensors = impl->open_file(files.weights);
+  impl->finish();
+  return Checkpoint(std::move(impl));
+}
+
 }  // namespace suture

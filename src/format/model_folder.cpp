@@ -66,7 +66,8 @@ std::vector<fs::path> files_with_extension(const fs::path& folder, std::string_v
 // What a folder without readable weights is instead, and what to do about it.
 std::pair<const char*, const char*> describe_without_weights(const fs::path& folder) {
   if (is_file(folder / "adapter_config.json")) {
-    return {"a LoRA adapter, not a model", "merge it into its base first"};
+    return {"a LoRA adapter, not a model",
+            "name it as a vector behind the model, or inject it into its base first"};
   }
   if (is_file(folder / ".metadata")) {
     return {"a distributed checkpoint",

@@ -10,6 +10,7 @@
 #include "suture/error.h"
 #include "suture/site.h"
 
+#include "core/nearest_name.h"
 #include "surgery/form.h"
 #include "surgery/kinship.h"
 #include "surgery/model_config.h"
@@ -25,6 +26,7 @@ struct Participant {
   std::string name;
   const std::vector<TensorInfo>* tensors = nullptr;
   bool is_vector = false;  // a stored vector: may lack tensors, and is not compared by dtype
+  const AdapterFacts* adapter = nullptr;  // a LoRA adapter, which has no config of a model
   bool has_config = false;
   ModelConfig config;
   std::shared_ptr<const TokenizerContent> tokenizer;
@@ -66,7 +68,24 @@ Participant vector_participant(const TensorSource& source, TokenizerReader& toke
   return participant;
 }
 
+// What stands beside an adapter says little of a model; its base, where it is given, says all.
+Participant adapter_participant(const TensorSource& source, TokenizerReader& tokenizers) {
+  Participant participant;
+  const AdapterFacts& facts = *source.adapter();
+  if (facts.base) participant = model_participant(*make_source(*facts.base), tokenizers);
+  participant.name = printable(source.name());
+  participant.tensors = &source.tensors();
+  participant.is_vector = true;
+  participant.adapter = &facts;
+  if (const auto own = tokenizers.read(source.checkpoint()->folder())) {
+    participant.tokenizer = own;
+    participant.tokenizer_digest = to_hex(own->digest());
+  }
+  return participant;
+}
+
 Participant participant_of(const TensorSource& source, TokenizerReader& tokenizers) {
+  if (source.adapter() != nullptr) return adapter_participant(source, tokenizers);
   const bool stored_vector = source.checkpoint() != nullptr && is_vector(*source.checkpoint());
   return stored_vector ? vector_participant(source, tokenizers)
                        : model_participant(source, tokenizers);
@@ -128,6 +147,7 @@ class Comparison {
     compare_tensors();
     compare_tokenizers();
     compare_kinship();
+    compare_tied_adapter();
   }
 
  private:
@@ -155,6 +175,8 @@ class Comparison {
   void compare_tokenizers();
   void compare_token_ids();
   void compare_kinship();
+  void compare_tied_adapter();
+  std::string remedy_for_unknown_tensors() const;
 
   const Participant& reference_;
   const Participant& other_;
@@ -164,6 +186,14 @@ class Comparison {
 };
 
 void Comparison::compare_configs() {
+  if (other_.adapter != nullptr && !other_.has_config) {
+    const std::string& base = other_.adapter->trained_on;
+    return report(Severity::kNote, "config",
+                  other_.name + " is a LoRA adapter" +
+                      (base.empty() ? std::string() : " of " + printable(base)),
+                  "its tensors are compared by name and shape, and nothing else of its base",
+                  "'ADAPTER - BASE' compares its base, too");
+  }
   if (!reference_.has_config || !other_.has_config) {
     const Participant& silent = reference_.has_config ? other_ : reference_;
     report(Severity::kWarning, "config", "no config.json with " + silent.name,
@@ -279,8 +309,7 @@ void Comparison::report_tensors() {
     std::transform(names->begin(), names->end(), names->begin(), printable);
   if (!only_other_.empty()) {
     report(Severity::kBlocker, "tensors", "only in " + other_.name + ": " + list_some(only_other_),
-           "nothing in " + reference_.name + " corresponds to them",
-           "use models of one architecture, or --allow tensors to leave them out");
+           "nothing in " + reference_.name + " corresponds to them", remedy_for_unknown_tensors());
   }
   if (!only_reference_.empty() && !other_.is_vector) {
     report(Severity::kBlocker, "tensors",
@@ -309,6 +338,43 @@ void Comparison::report_tensors() {
   }
 }
 
+// Names of an adapter are often those of a wrapped model.
+std::string Comparison::remedy_for_unknown_tensors() const {
+  const std::string usual = "use models of one architecture, or --allow tensors to leave them out";
+  if (other_.adapter == nullptr) return usual;
+  std::vector<std::string> names;
+  for (const TensorInfo& tensor : *reference_.tensors) names.push_back(tensor.name);
+  const std::string near = did_you_mean(only_other_.front(), std::move(names));
+  return near.empty() ? usual : near + " Or " + usual;
+}
+
+// PEFT adds to one of two tied tensors, and so to both, where it adds factors; a tensor that it
+// stores whole replaces one of them alone.
+void Comparison::compare_tied_adapter() {
+  if (other_.adapter == nullptr || !reference_.config.tied_embeddings) return;
+  const auto& whole = other_.adapter->whole;
+  for (const TensorInfo& tensor : *other_.tensors) {
+    const Block block = site_of(tensor.name).block;
+    if (block != Block::kEmbedding && block != Block::kHead) continue;
+    const bool is_whole = std::find(whole.begin(), whole.end(), tensor.name) != whole.end();
+    const std::string changes = other_.name + " changes " + printable(tensor.name);
+    if (block == Block::kHead && !other_.adapter->keeps_tied) {
+      report(Severity::kBlocker, "tied", changes + ", which " + reference_.name + " ties",
+             "the head would leave the embedding behind",
+             "untie the target first, or --allow tied to leave the head's part out");
+    } else if (is_whole && !other_.adapter->keeps_tied) {
+      report(Severity::kBlocker, "tied",
+             changes + " alone, which " + reference_.name + " ties to its head",
+             "the head was not trained with it",
+             "untie the target first, or --allow tied to change both");
+    } else if (block == Block::kEmbedding) {
+      report(Severity::kWarning, "tied",
+             changes + ", which is the head of " + reference_.name + ", too",
+             "both change, as they do when PEFT merges it", "");
+    }
+  }
+}
+
 void Comparison::report_head(bool in_reference) {
   const Participant& owner = in_reference ? reference_ : other_;
   report(Severity::kNote, "tied", "only " + owner.name + " stores the head tensor",
@@ -316,6 +382,7 @@ void Comparison::report_head(bool in_reference) {
 }
 
 void Comparison::compare_tokenizers() {
+  if (other_.adapter != nullptr && other_.tokenizer_digest.empty()) return;
   if (reference_.tokenizer_digest.empty() || other_.tokenizer_digest.empty()) {
     const Participant& silent = reference_.tokenizer_digest.empty() ? reference_ : other_;
     report(Severity::kWarning, "tokenizer", "no tokenizer known of " + silent.name,

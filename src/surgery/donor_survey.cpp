@@ -138,9 +138,24 @@ class SurveyPass {
     slot.tuned = format::digest_of(tuned.data, count * width_of(tuned.dtype));
     slot.base = format::digest_of(base.data, count * width_of(base.dtype));
     kernels::DifferenceFindings found =
-        kernels::examine_difference(tuned, base, count, survey_.chosen, output);
+        survey_.minuend_is_difference
+            ? examine_stored(tuned, base, count, output)
+            : kernels::examine_difference(tuned, base, count, survey_.chosen, output);
     slot.squares = std::exchange(found.squares, 0);
     slot.base_squares = std::exchange(found.base_squares, 0);
+    return found;
+  }
+
+  // What stands alone is a difference from zero.
+  kernels::DifferenceFindings examine_stored(
+      StoredTile difference, StoredTile base, std::size_t count,
+      std::optional<kernels::DifferenceOutput> output) const {
+    static const std::vector<char> zeros(kStatisticsTile * sizeof(float));
+    const StoredTile zero{zeros.data(), Dtype::kF32};
+    kernels::DifferenceFindings found =
+        kernels::examine_difference(difference, zero, count, survey_.chosen, output);
+    found.base_squares =
+        kernels::examine_difference(base, zero, count, std::nullopt, std::nullopt).squares;
     return found;
   }
 

@@ -30,6 +30,9 @@ struct DonorSurvey {
 struct SurveyOptions {
   std::optional<Dtype> chosen;  ///< A dtype to test for exactness beside float32 and float64.
   bool count_values = false;    ///< Fill `block_values` for tensors of one segment.
+  /// The minuends are differences already: they are written as they are, and the subtrahends, read
+  /// for digest and norm alone, are what they are added to.
+  bool minuend_is_difference = false;
   /// Where to write each tensor along the way, in its `info.dtype`. Unless the dtype is `chosen`,
   /// writing ends once some tensor turns out to need a wider one; what was written is then of no
   /// use.

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <map>
 #include <numeric>
 #include <optional>
@@ -29,6 +30,7 @@
 namespace suture {
 namespace {
 
+namespace fs = std::filesystem;
 using Header = std::map<std::string, std::string>;
 
 // What the metadata says of what only reading the donors can tell.
@@ -40,10 +42,15 @@ class Extraction {
              const ExtractOptions& options)
       : tuned_(open_source(tuned)), base_(open_source(base)), path_(path), options_(options) {}
 
+  // Of an adapter's differences instead of a tuned model.
+  Extraction(SourcePtr adapter, const Checkpoint& base, const std::string& path,
+             const ExtractOptions& options)
+      : tuned_(std::move(adapter)), base_(open_source(base)), path_(path), options_(options) {}
+
   ExtractReport run() {
     refuse_output_on_sources(path_, {tuned_, base_});
     refuse_unwritable(path_, options_.replace_existing);
-    report_.compatibility = check({*base_->checkpoint(), *tuned_->checkpoint()}, options_.check);
+    report_.compatibility = check_donors();
     require_fit(report_.compatibility);
     read_settings();
     report_.left_out = require_equal_non_floats(*tuned_, *base_);
@@ -67,6 +74,15 @@ class Extraction {
   }
 
  private:
+  bool is_adapter() const { return tuned_->adapter() != nullptr; }
+  // Beside an adapter stands no model: config and tokenizer are the base's.
+  const fs::path& model_folder() const {
+    return (is_adapter() ? base_ : tuned_)->checkpoint()->folder();
+  }
+  Compatibility check_donors() const;
+  std::optional<Dtype> stored_dtype() const {
+    return is_adapter() && !options_.dtype ? Dtype::kF32 : options_.dtype;
+  }
   void read_settings();
   void plan_tensors();
   void plan_tensor(const TensorInfo& tensor);
@@ -103,9 +119,15 @@ class Extraction {
   DonorSurvey survey_;
 };
 
+Compatibility Extraction::check_donors() const {
+  const Checkpoint& base = *base_->checkpoint();
+  return is_adapter() ? check(base, TaskVector::of(single_term(tuned_, nullptr)), options_.check)
+                      : check({base, *tuned_->checkpoint()}, options_.check);
+}
+
 void Extraction::read_settings() {
-  if (auto config = read_model_config(tuned_->checkpoint()->folder())) config_ = std::move(*config);
-  tuned_tokenizer_ = read_tokenizer_content(tuned_->checkpoint()->folder());
+  if (auto config = read_model_config(model_folder())) config_ = std::move(*config);
+  tuned_tokenizer_ = read_tokenizer_content(model_folder());
   base_tokenizer_ = read_tokenizer_content(base_->checkpoint()->folder());
 }
 
@@ -117,7 +139,8 @@ void Extraction::plan_tensors() {
   options_.only.require_matches(names);
   for (const TensorInfo& tensor : tuned_->tensors()) plan_tensor(tensor);
   for (const TensorInfo& tensor : base_->tensors()) {
-    if (tuned_->find(tensor.name) == nullptr) leave_out(tensor, "only in " + base_->name());
+    if (!is_adapter() && tuned_->find(tensor.name) == nullptr)
+      leave_out(tensor, "only in " + base_->name());
   }
   refuse_stray_parts();
   if (outputs_.empty())
@@ -177,16 +200,18 @@ void set_dtype(TensorInfo& info, Dtype dtype) {
 // that holds the differences will do.
 void Extraction::choose_forecast_dtypes() {
   std::vector<Dtype> dtypes;
-  if (!options_.dtype && (!options_.sparse || options_.dry_run))
+  if (!options_.dtype && !is_adapter() && (!options_.sparse || options_.dry_run))
     dtypes = forecast_dtypes(outputs_, options_.run);
   for (std::size_t i = 0; i < outputs_.size(); ++i) {
-    const Dtype natural = computes_in_double(outputs_[i]) ? Dtype::kF64 : Dtype::kF32;
+    const Dtype natural =
+        !is_adapter() && computes_in_double(outputs_[i]) ? Dtype::kF64 : Dtype::kF32;
     set_dtype(outputs_[i].info, options_.dtype.value_or(dtypes.empty() ? natural : dtypes[i]));
   }
 }
 
 // True when that changed none of them: what was written in them stands.
 bool Extraction::choose_exact_dtypes() {
+  if (is_adapter()) return true;  // products fill their float32
   bool stands = true;
   for (std::size_t i = 0; i < outputs_.size(); ++i) {
     const Dtype dtype = options_.dtype.value_or(kernels::narrowest_exact_dtype(
@@ -248,7 +273,7 @@ void Extraction::report_findings() {
     const kernels::DifferenceFindings& found = survey_.tensors[i].findings;
     const Dtype dtype = outputs_[i].info.dtype;
     report_.widened_tensors +=
-        !options_.dtype && dtype == Dtype::kF64 && !computes_in_double(outputs_[i]);
+        !stored_dtype() && dtype == Dtype::kF64 && !computes_in_double(outputs_[i]);
     report_.inexact_elements += options_.dtype && *options_.dtype != Dtype::kF64
                                     ? found.inexact_in_chosen
                                 : dtype == Dtype::kF64 ? found.inexact_in_double
@@ -271,7 +296,7 @@ void Extraction::report_storage() {
 
 VectorMetadata Extraction::describe(Findings findings) const {
   VectorMetadata metadata;
-  metadata.formula = tuned_->name() + " - " + base_->name();
+  metadata.formula = is_adapter() ? tuned_->name() : tuned_->name() + " - " + base_->name();
   if (!options_.only.is_all())
     metadata.formula = "(" + metadata.formula + ").only(" + options_.only.to_string() + ")";
   metadata.architecture = config_.architecture;
@@ -288,7 +313,10 @@ VectorMetadata Extraction::describe(Findings findings) const {
   // Stand-ins take as much room as any findings.
   const bool is_known = findings == Findings::kKnown;
   const std::string unknown_digest(32, '0');
-  metadata.donors = {{"tuned", tuned_->name(), is_known ? survey_.tuned_digest : unknown_digest},
+  metadata.donors = {{is_adapter() ? "adapter" : "tuned", tuned_->name(),
+                      is_adapter() ? tuned_->adapter()->digest
+                      : is_known   ? survey_.tuned_digest
+                                   : unknown_digest},
                      {"base", base_->name(), is_known ? survey_.base_digest : unknown_digest}};
   for (std::size_t i = 0; i < outputs_.size(); ++i) {
     metadata.base_norms[outputs_[i].info.name] =
@@ -336,7 +364,7 @@ std::uint64_t header_bytes(const stream::WeightsLayout& layout) {
 // Of a sparse vector an upper bound alone: how many elements are zero is not known.
 Plan Extraction::describe_plan() const {
   const stream::WeightsLayout laid_out = layout(stored_tensors());
-  const auto& folder = tuned_->checkpoint()->folder();
+  const fs::path& folder = model_folder();
   PlanContext context;
   context.output_path = path_;
   context.layout = &laid_out;
@@ -344,7 +372,7 @@ Plan Extraction::describe_plan() const {
   context.left_out = report_.left_out;
   context.sources = {tuned_, base_};
   context.passes = options_.sparse ? 2 : 1;
-  context.may_widen = !options_.dtype;
+  context.may_widen = !options_.dtype && !is_adapter();
   context.estimated_header = true;
   context.may_be_sparse = options_.sparse;
   if (options_.sparse) {
@@ -364,7 +392,7 @@ stream::WeightsWriter Extraction::open_writer(format::StagedOutput& stage) {
 
 stream::WeightsWriter Extraction::write_in_one_pass(format::StagedOutput& stage) {
   stream::WeightsWriter writer = open_writer(stage);
-  survey_ = survey_donors(outputs_, {options_.dtype, false, &writer}, options_.run);
+  survey_ = survey_donors(outputs_, {stored_dtype(), false, is_adapter(), &writer}, options_.run);
   report_.bytes_read = bytes_to_read(outputs_);
   if (choose_exact_dtypes()) return writer;
   writer.discard();
@@ -374,7 +402,7 @@ stream::WeightsWriter Extraction::write_in_one_pass(format::StagedOutput& stage)
 }
 
 stream::WeightsWriter Extraction::write_in_two_passes(format::StagedOutput& stage) {
-  survey_ = survey_donors(outputs_, {options_.dtype, true, nullptr}, options_.run);
+  survey_ = survey_donors(outputs_, {options_.dtype, true, false, nullptr}, options_.run);
   report_.bytes_read = bytes_to_read(outputs_);
   choose_exact_dtypes();
   choose_sparse_tensors();
@@ -401,7 +429,7 @@ void Extraction::write_again(stream::WeightsWriter& writer) {
 void Extraction::finish(format::StagedOutput& stage, stream::WeightsWriter& writer) {
   writer.replace_metadata(header_of(describe(Findings::kKnown)));
   if (!is_single_file(path_)) {
-    const auto& folder = tuned_->checkpoint()->folder();
+    const fs::path& folder = model_folder();
     copy_side_files(folder, tokenizer_files(folder), stage);
   }
   writer.finish();
@@ -416,6 +444,18 @@ void Extraction::finish(format::StagedOutput& stage, stream::WeightsWriter& writ
 ExtractReport extract(const Checkpoint& tuned, const Checkpoint& base, const std::string& path,
                       const ExtractOptions& options) {
   return Extraction(tuned, base, path, options).run();
+}
+
+ExtractReport extract(const std::string& adapter, const Checkpoint& base, const std::string& path,
+                      const ExtractOptions& options) {
+  if (options.sparse)
+    throw UsageError({adapter,
+                      {},
+                      "a LoRA adapter, to be stored sparse",
+                      "dense tensors: products of its factors are hardly ever zero",
+                      {}});
+  return Extraction(sources_of(TaskVector::open(adapter, base).form()).front(), base, path, options)
+      .run();
 }
 
 }  // namespace suture

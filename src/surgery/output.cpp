@@ -33,6 +33,11 @@ bool same_bytes(const TensorSource& a, const TensorInfo& in_a, const TensorSourc
   return true;
 }
 
+void refuse_output_on(const std::string& path, const Checkpoint& input) {
+  if (!input.folder().empty()) format::refuse_output_on_input(path, input.folder());
+  for (const fs::path& file : input.files()) format::refuse_output_on_input(path, file);
+}
+
 }  // namespace
 
 bool is_single_file(const std::string& path) {
@@ -47,11 +52,9 @@ void refuse_unwritable(const std::string& path, bool replace_existing) {
 
 void refuse_output_on_sources(const std::string& path, const std::vector<SourcePtr>& sources) {
   for (const SourcePtr& source : sources) {
-    if (source->checkpoint() == nullptr) continue;
-    if (!source->checkpoint()->folder().empty())
-      format::refuse_output_on_input(path, source->checkpoint()->folder());
-    for (const fs::path& file : source->checkpoint()->files())
-      format::refuse_output_on_input(path, file);
+    if (source->checkpoint() != nullptr) refuse_output_on(path, *source->checkpoint());
+    if (source->adapter() != nullptr && source->adapter()->base)
+      refuse_output_on(path, *source->adapter()->base);
   }
 }
 

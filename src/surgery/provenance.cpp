@@ -32,6 +32,13 @@ const char* torch_name_of(Dtype dtype) {
 
 Json describe_source(const SourcePtr& source) {
   Json json{{"name", source->name()}};
+  if (const AdapterFacts* adapter = source->adapter()) {
+    json["kind"] = "LoRA adapter";
+    json["digest"] = adapter->digest;
+    if (!adapter->trained_on.empty()) json["trained_on"] = adapter->trained_on;
+    if (adapter->base) json["base"] = adapter->base->name();
+    return json;
+  }
   if (source->checkpoint() == nullptr || !is_vector(*source->checkpoint())) return json;
   const VectorMetadata metadata = require_vector(*source->checkpoint());
   json["formula"] = metadata.formula;

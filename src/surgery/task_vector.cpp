@@ -7,6 +7,7 @@
 
 #include "suture/error.h"
 
+#include "lora/adapter_source.h"
 #include "surgery/form.h"
 #include "surgery/sparse_source.h"
 #include "surgery/vector_metadata.h"
@@ -47,9 +48,17 @@ std::string describe_term(const Term& term) {
 TaskVector::TaskVector() : form_(std::make_shared<Form>()) {}
 
 TaskVector TaskVector::open(const std::string& location) {
+  if (lora::is_adapter(location))
+    return TaskVector(single_term(lora::open_adapter(location, std::nullopt), nullptr));
   const Checkpoint checkpoint = Checkpoint::open(location);
   require_vector(checkpoint);
   return TaskVector(single_term(open_source(checkpoint), nullptr));
+}
+
+TaskVector TaskVector::open(const std::string& adapter, const Checkpoint& base) {
+  if (is_vector(base))
+    throw UsageError({base.location(), {}, "a task vector, not a model", "the adapter's base", {}});
+  return TaskVector(single_term(lora::open_adapter(adapter, base), nullptr));
 }
 
 TaskVector TaskVector::difference(const Checkpoint& tuned, const Checkpoint& base) {

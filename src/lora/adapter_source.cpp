@@ -1,0 +1,386 @@
+#include "lora/adapter_source.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <map>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "suture/error.h"
+
+#include "core/nearest_name.h"
+#include "format/adapter_folder.h"
+#include "format/checkpoint_access.h"
+#include "format/digest.h"
+#include "kernels/convert.h"
+#include "kernels/linear_form.h"
+#include "kernels/low_rank_product.h"
+#include "lora/adapter_config.h"
+#include "lora/adapter_tensors.h"
+
+namespace suture::lora {
+namespace {
+
+constexpr std::uint64_t kMostElements = std::uint64_t{1} << 59;
+
+// What one tensor's difference is made from: factors, a whole tensor and the base's, or both.
+struct Part {
+  std::vector<float> left, right;  // empty where there are no factors
+  std::size_t rank = 0, columns = 0;
+  double scale = 0;
+  std::vector<const TensorInfo*> stored;  // in the adapter's file
+  const TensorInfo* whole = nullptr;
+  const TensorInfo* base = nullptr;
+
+  bool has_factors() const { return rank > 0; }
+};
+
+std::vector<float> transposed(const std::vector<float>& matrix, std::size_t columns) {
+  std::vector<float> result(matrix.size());
+  const std::size_t rows = columns > 0 ? matrix.size() / columns : 0;
+  for (std::size_t i = 0; i < rows; ++i) {
+    for (std::size_t j = 0; j < columns; ++j) result[j * rows + i] = matrix[i * columns + j];
+  }
+  return result;
+}
+
+TensorInfo dense_info(const std::string& name, std::vector<std::int64_t> shape,
+                      const std::string& file) {
+  TensorInfo info;
+  info.name = name;
+  info.shape = std::move(shape);
+  info.elements = 1;
+  for (const std::int64_t dimension : info.shape) {
+    if (__builtin_mul_overflow(info.elements, static_cast<std::uint64_t>(dimension),
+                               &info.elements) ||
+        info.elements > kMostElements)
+      throw FormatError({file,
+                         name,
+                         "factors of a tensor of shape " + to_string(info.shape),
+                         "one whose bytes can be counted",
+                         {}});
+  }
+  info.bytes = info.elements * sizeof(float);
+  return info;
+}
+
+// The bytes that the first `end` of `elements` are made from, an even share of what is stored.
+std::uint64_t share_of(std::uint64_t bytes, std::uint64_t end, std::uint64_t elements) {
+  if (end == elements) return bytes;
+  return static_cast<std::uint64_t>(static_cast<double>(bytes) * static_cast<double>(end) /
+                                    static_cast<double>(elements));
+}
+
+class AdapterSource final : public TensorSource {
+ public:
+  AdapterSource(const Checkpoint& weights, const std::optional<Checkpoint>& base)
+      : weights_(weights), file_(weights.files().front().string()) {
+    facts_.base = base;
+  }
+
+  void add_factors(const std::string& module, const StoredFactors& stored,
+                   const ModuleScales& scales, bool transposed_weight);
+  void add_whole(const std::string& name, const TensorInfo& tensor);
+  void finish(const AdapterConfig& config, const std::string& config_text);
+
+  const std::string& name() const override { return weights_.name(); }
+  const std::vector<TensorInfo>& tensors() const override { return tensors_; }
+  const TensorInfo* find(std::string_view name) const override {
+    const auto at = by_name_.find(name);
+    return at == by_name_.end() ? nullptr : at->second;
+  }
+  void read(const TensorInfo& tensor, std::uint64_t begin, std::size_t bytes,
+            void* out) const override;
+  void verify_unchanged() const override {
+    weights_.verify_unchanged();
+    if (facts_.base) facts_.base->verify_unchanged();
+  }
+  const Checkpoint* checkpoint() const override { return &weights_; }
+  bool is_in_file(const TensorInfo&) const override { return false; }
+  std::vector<const TensorInfo*> parts_in_file(const TensorInfo& tensor) const override {
+    return parts_.at(tensor.name).stored;
+  }
+  std::uint64_t bytes_behind(const TensorInfo& tensor, std::uint64_t first,
+                             std::uint64_t count) const override;
+  const AdapterFacts* adapter() const override { return &facts_; }
+  const Checkpoint* vocabulary() const override { return facts_.base ? &*facts_.base : &weights_; }
+
+ private:
+  template <class Take>
+  void scan(const TensorInfo& tensor, Take take);
+  void require_finite(const TensorInfo& tensor, std::uint64_t first,
+                      const std::vector<float>& values) const;
+  std::vector<float> load(const TensorInfo& tensor);
+  Part& add_part(const std::string& name, std::vector<std::int64_t> shape);
+  std::vector<std::int64_t> weight_shape(const StoredFactors& stored, bool transposed_weight) const;
+  bool is_transposed(const std::string& name, const StoredFactors& stored, bool by_config);
+  const TensorInfo& require_in_base(const std::string& name, const TensorInfo& stored,
+                                    const std::vector<std::int64_t>& shape) const;
+  void refuse_guessed_squares() const;
+  void read_difference(const Part& part, std::uint64_t first, std::size_t count, float* out) const;
+  void add_product(const Part& part, std::uint64_t first, std::size_t count, float* out) const;
+  std::uint64_t stored_bytes(const Part& part) const;
+
+  Checkpoint weights_;
+  std::string file_;
+  AdapterFacts facts_;
+  std::map<std::string, Part> parts_;
+  std::map<std::string, std::vector<std::int64_t>> shapes_;
+  std::vector<std::string> guessed_squares_;  // whose orientation the config alone tells
+  bool config_misleads_ = false;              // the base's shapes contradict fan_in_fan_out
+  std::vector<TensorInfo> tensors_;
+  std::unordered_map<std::string_view, const TensorInfo*> by_name_;
+  format::DigestStream digest_;
+};
+
+// Digests a stored tensor, piece by piece, and sees that it is finite.
+template <class Take>
+void AdapterSource::scan(const TensorInfo& tensor, Take take) {
+  constexpr std::uint64_t kPieceElements = 1 << 20;
+  const auto width = static_cast<std::uint64_t>(bytes_of(tensor.dtype));
+  std::vector<char> bytes;
+  std::vector<float> values;
+  digest_.update(tensor.name + " " + std::string(name_of(tensor.dtype)) + to_string(tensor.shape));
+  for (std::uint64_t first = 0; first < tensor.elements; first += kPieceElements) {
+    const std::uint64_t count = std::min(kPieceElements, tensor.elements - first);
+    bytes.resize(count * width);
+    values.resize(count);
+    weights_.read(tensor, first * width, bytes.size(), bytes.data());
+    digest_.update(std::string_view(bytes.data(), bytes.size()));
+    kernels::widen(tensor.dtype, bytes.data(), values.data(), values.size());
+    require_finite(tensor, first, values);
+    take(values);
+  }
+}
+
+void AdapterSource::require_finite(const TensorInfo& tensor, std::uint64_t first,
+                                   const std::vector<float>& values) const {
+  const auto odd =
+      std::find_if(values.begin(), values.end(), [](float value) { return !std::isfinite(value); });
+  if (odd == values.end()) return;
+  const std::uint64_t element = first + static_cast<std::uint64_t>(odd - values.begin());
+  throw FormatError(
+      {file_, tensor.name,
+       "element " + std::to_string(element) + " is " + (std::isnan(*odd) ? "NaN" : "infinite"),
+       "finite numbers", "the training may have diverged; use an earlier adapter"});
+}
+
+std::vector<float> AdapterSource::load(const TensorInfo& tensor) {
+  std::vector<float> all;
+  all.reserve(tensor.elements);
+  scan(tensor, [&](const std::vector<float>& values) {
+    all.insert(all.end(), values.begin(), values.end());
+  });
+  return all;
+}
+
+Part& AdapterSource::add_part(const std::string& name, std::vector<std::int64_t> shape) {
+  shapes_.emplace(name, std::move(shape));
+  return parts_[name];
+}
+
+std::vector<std::int64_t> AdapterSource::weight_shape(const StoredFactors& stored,
+                                                      bool transposed_weight) const {
+  const std::int64_t inputs = stored.a->shape[1], outputs = stored.b->shape[0];
+  if (transposed_weight) return {inputs, outputs};
+  return {outputs, inputs};
+}
+
+// The config says it of the layer that was adapted last; where there is a base, its shapes tell.
+bool AdapterSource::is_transposed(const std::string& name, const StoredFactors& stored,
+                                  bool by_config) {
+  if (stored.embedding) return true;
+  if (!facts_.base) return by_config;
+  if (stored.a->shape[1] == stored.b->shape[0]) {
+    guessed_squares_.push_back(name);
+    return by_config;
+  }
+  const TensorInfo* base = facts_.base->find(name);
+  const bool otherwise = base != nullptr && base->shape == weight_shape(stored, !by_config);
+  config_misleads_ = config_misleads_ || otherwise;
+  return by_config != otherwise;
+}
+
+void AdapterSource::refuse_guessed_squares() const {
+  if (!config_misleads_ || guessed_squares_.empty()) return;
+  throw FormatError({file_, guessed_squares_.front(),
+                     "a square weight, and fan_in_fan_out that is wrong for other layers",
+                     "a setting that tells whether it is stored transposed",
+                     "merge the adapter into its base with PEFT, then use 'MERGED - BASE'"});
+}
+
+const TensorInfo& AdapterSource::require_in_base(const std::string& name, const TensorInfo& stored,
+                                                 const std::vector<std::int64_t>& shape) const {
+  const Checkpoint& base = *facts_.base;
+  const TensorInfo* own = base.find(name);
+  if (own == nullptr || !is_computable(own->dtype)) {
+    std::vector<std::string> names;
+    for (const TensorInfo& tensor : base.tensors()) names.push_back(tensor.name);
+    throw FormatError(
+        {file_, stored.name, printable(base.name()) + " has no float tensor " + printable(name),
+         "the base that the adapter was trained on", did_you_mean(name, std::move(names))});
+  }
+  if (own->shape != shape)
+    throw FormatError({file_, stored.name,
+                       to_string(shape) + " for " + printable(name) + " of " +
+                           to_string(own->shape) + " in " + printable(base.name()),
+                       "equal shapes", "name the base that the adapter was trained on"});
+  return *own;
+}
+
+void AdapterSource::add_factors(const std::string& module, const StoredFactors& stored,
+                                const ModuleScales& scales, bool by_config) {
+  const std::int64_t rank = scales.rank_of(module);
+  if (stored.a->shape[0] != rank)
+    throw FormatError({file_, stored.a->name, "rank " + std::to_string(stored.a->shape[0]),
+                       "rank " + std::to_string(rank) + " by adapter_config.json",
+                       "file and config are of two adapters: save it again"});
+  const std::string name = module + ".weight";
+  const bool transposed_weight = is_transposed(name, stored, by_config);
+  Part& part = add_part(name, weight_shape(stored, transposed_weight));
+  if (facts_.base) require_in_base(name, *stored.a, shapes_.at(name));
+  part.stored = {stored.a, stored.b};
+  part.rank = static_cast<std::size_t>(rank);
+  part.columns = static_cast<std::size_t>(shapes_.at(name)[1]);
+  part.scale = scales.scale_of(module);
+  std::vector<float> a = load(*stored.a), b = load(*stored.b);
+  part.left = transposed_weight ? transposed(a, static_cast<std::size_t>(stored.a->shape[1]))
+                                : std::move(b);
+  part.right = transposed_weight ? transposed(b, part.rank) : std::move(a);
+  if (stored.bias == nullptr) return;
+  const std::string bias_name = module + ".bias";
+  Part& bias = add_part(bias_name, stored.bias->shape);
+  if (facts_.base) require_in_base(bias_name, *stored.bias, stored.bias->shape);
+  bias.stored = {stored.bias};
+  bias.rank = bias.columns = 1;
+  bias.scale = part.scale;
+  bias.left = load(*stored.bias);
+  bias.right = {1.0f};
+}
+
+void AdapterSource::add_whole(const std::string& name, const TensorInfo& tensor) {
+  const auto known = shapes_.find(name);
+  if (known != shapes_.end() && known->second != tensor.shape)
+    throw FormatError({file_, tensor.name,
+                       to_string(tensor.shape) + " against factors of " + to_string(known->second),
+                       "equal shapes", "save the adapter again"});
+  Part& part = add_part(name, tensor.shape);
+  part.base = &require_in_base(name, tensor, tensor.shape);
+  part.whole = &tensor;
+  part.stored.push_back(&tensor);
+  scan(tensor, [](const std::vector<float>&) {});
+  // PEFT stores an embedding beside its factors as it was: that is nothing trained.
+  if (!part.has_factors()) facts_.whole.push_back(name);
+}
+
+void AdapterSource::finish(const AdapterConfig& config, const std::string& config_text) {
+  refuse_guessed_squares();
+  digest_.update(config_text);
+  facts_.digest = to_hex(digest_.finish());
+  facts_.trained_on = config.base_model;
+  facts_.keeps_tied = config.keeps_tied;
+  for (auto& [name, shape] : shapes_) tensors_.push_back(dense_info(name, shape, file_));
+  for (const TensorInfo& tensor : tensors_) by_name_.emplace(tensor.name, &tensor);
+}
+
+void AdapterSource::add_product(const Part& part, std::uint64_t first, std::size_t count,
+                                float* out) const {
+  if (count == 0) return;
+  kernels::low_rank_product(
+      {part.left.data(), part.right.data(), part.rank, part.columns, part.scale}, first, count,
+      out);
+}
+
+void AdapterSource::read_difference(const Part& part, std::uint64_t first, std::size_t count,
+                                    float* out) const {
+  constexpr std::size_t kPiece = 4096;
+  std::array<char, kPiece * sizeof(double)> saved, base;
+  const auto read_piece = [&](const Checkpoint& from, const TensorInfo& tensor, std::uint64_t at,
+                              std::size_t elements, char* to) {
+    const auto width = static_cast<std::uint64_t>(bytes_of(tensor.dtype));
+    from.read(tensor, at * width, elements * width, to);
+    return kernels::StoredTile{to, tensor.dtype};
+  };
+  for (std::size_t done = 0; done < count; done += kPiece) {
+    const std::size_t piece = std::min(kPiece, count - done);
+    const kernels::TermTile term{
+        read_piece(weights_, *part.whole, first + done, piece, saved.data()),
+        read_piece(*facts_.base, *part.base, first + done, piece, base.data()), 1};
+    if (part.base->dtype != Dtype::kF64) {
+      kernels::sum_of_terms({&term, 1}, out + done, piece);
+      continue;
+    }
+    std::array<double, kPiece> wide;
+    kernels::sum_of_terms({&term, 1}, wide.data(), piece);
+    kernels::narrow(Dtype::kF32, wide.data(), out + done, piece);
+  }
+}
+
+void AdapterSource::read(const TensorInfo& tensor, std::uint64_t begin, std::size_t bytes,
+                         void* out) const {
+  if (begin > tensor.bytes || bytes > tensor.bytes - begin)
+    throw UsageError({file_, tensor.name, "a read past its end", {}, {}});
+  const Part& part = parts_.at(tensor.name);
+  const std::uint64_t first = begin / sizeof(float);
+  const std::size_t count = bytes / sizeof(float);
+  auto* values = static_cast<float*>(out);
+  if (part.whole == nullptr) return add_product(part, first, count, values);
+  read_difference(part, first, count, values);
+  if (!part.has_factors()) return;
+  std::vector<float> product(count);
+  add_product(part, first, count, product.data());
+  for (std::size_t i = 0; i < count; ++i) values[i] += product[i];
+}
+
+std::uint64_t AdapterSource::stored_bytes(const Part& part) const {
+  std::uint64_t bytes = part.base != nullptr ? part.base->bytes : 0;
+  for (const TensorInfo* stored : part.stored) bytes += stored->bytes;
+  return bytes;
+}
+
+std::uint64_t AdapterSource::bytes_behind(const TensorInfo& tensor, std::uint64_t first,
+                                          std::uint64_t count) const {
+  const std::uint64_t bytes = stored_bytes(parts_.at(tensor.name));
+  return share_of(bytes, first + count, tensor.elements) - share_of(bytes, first, tensor.elements);
+}
+
+[[noreturn]] void ask_for_base(const Checkpoint& weights, const AdapterTensors& tensors) {
+  constexpr std::size_t kMaxShown = 6;
+  std::string names;
+  std::size_t shown = 0;
+  for (const auto& [name, unused] : tensors.whole) {
+    if (shown++ < kMaxShown) names += (names.empty() ? "" : ", ") + printable(name);
+  }
+  if (shown > kMaxShown) names += ", and " + std::to_string(shown - kMaxShown) + " more";
+  throw UsageError({weights.location(),
+                    {},
+                    "an adapter that stores tensors whole: " + names,
+                    "its base, from which they are differences",
+                    "write 'ADAPTER - BASE', or extract the vector: suture extract ADAPTER BASE"});
+}
+
+}  // namespace
+
+bool is_adapter(const std::string& location) { return format::find_adapter(location).has_value(); }
+
+SourcePtr open_adapter(const std::string& location, const std::optional<Checkpoint>& base) {
+  const auto files = format::find_adapter(location);
+  if (!files)
+    throw UsageError({location, {}, "no adapter", "a folder with an adapter_config.json", {}});
+  const std::string text = read_adapter_config(files->config);
+  const AdapterConfig config = parse_adapter_config(text, files->config.string());
+  const ModuleScales scales(config, files->config.string());
+  const Checkpoint weights = CheckpointAccess::open_adapter(*files, location);
+  const AdapterTensors tensors = sort_adapter_tensors(weights);
+  if (!tensors.whole.empty() && !base) ask_for_base(weights, tensors);
+  auto source = std::make_shared<AdapterSource>(weights, base);
+  for (const auto& [module, factors] : tensors.factors)
+    source->add_factors(module, factors, scales, config.fan_in_fan_out);
+  for (const auto& [name, tensor] : tensors.whole) source->add_whole(name, *tensor);
+  source->finish(config, text);
+  return source;
+}
+
+}  // namespace suture::lora
