@@ -16,6 +16,7 @@
 #include "suture/explorer.h"
 #include "suture/language_model.h"
 #include "suture/model_edit.h"
+#include "suture/name_mapping.h"
 #include "suture/plan.h"
 #include "suture/realised_change.h"
 #include "suture/run_options.h"

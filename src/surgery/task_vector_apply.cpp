@@ -6,6 +6,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include "suture/error.h"
+#include "suture/name_mapping.h"
 #include "suture/task_vector.h"
 
 #include "core/scalar_type.h"
@@ -66,6 +67,14 @@ void apply_terms(const at::Tensor& weight, const std::vector<ActiveTerm>& terms,
   }
 }
 
+// Said where a vector has a name that the weights lack.
+std::string advice_on_names(const TaskVector& vector, const StateDict& weights) {
+  const NameMapping mapping = mapping_between(vector, weights);
+  if (mapping.empty()) return "mask it out, or check the model";
+  return "the weights have other names (" + mapping.to_string() +
+         "): apply vector.renamed(mapping_between(vector, weights))";
+}
+
 void require_applicable(const TaskVector& vector, const StateDict& weights) {
   for (const std::string& name : vector.names()) {
     const at::Tensor* weight = weights.find(name);
@@ -75,7 +84,7 @@ void require_applicable(const TaskVector& vector, const StateDict& weights) {
                                 name,
                                 "the vector has this tensor, the weights do not",
                                 {},
-                                "mask it out, or check the model"});
+                                advice_on_names(vector, weights)});
     }
     if (weight->sizes().vec() != terms.front().minuend->shape) {
       throw CompatibilityError({{},
