@@ -7,140 +7,17 @@
 #include <set>
 #include <string_view>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
 
 #include "suture/error.h"
 #include "suture/site.h"
 
-#include "surgery/form.h"
-#include "surgery/kinship.h"
-#include "surgery/mapped_source.h"
-#include "surgery/model_config.h"
-#include "surgery/renamed_vector.h"
+#include "surgery/name_mapping.h"
+#include "surgery/participant.h"
 #include "surgery/sparse_source.h"
-#include "surgery/tokenizer_content.h"
-#include "surgery/vector_metadata.h"
 
 namespace suture {
 namespace {
-
-// All that is known of one model before its data is read.
-struct Participant {
-  std::string name;
-  SourcePtr source;
-  const std::vector<TensorInfo>* tensors = nullptr;
-  NameMapping own_mapping;  // that it came with, to the names of what it is subtracted from
-  NameMapping mapping;      // to the reference's names, which `tensors` then have
-  bool is_vector = false;   // a stored vector: may lack tensors, and is not compared by dtype
-  bool has_config = false;
-  ModelConfig config;
-  std::shared_ptr<const TokenizerContent> tokenizer;
-  std::string tokenizer_digest;  // empty when unknown
-  WeightSample sample;
-  WeightSample
-      reference_sample;  // the reference's under the participant's own names, if it needs one
-};
-
-Participant model_participant(const TensorSource& source, TokenizerReader& tokenizers) {
-  Participant participant;
-  participant.name = printable(source.name());
-  participant.tensors = &source.tensors();
-  participant.sample = sample_weights(source);
-  if (const Checkpoint* checkpoint = source.checkpoint()) {
-    if (auto config = read_model_config(checkpoint->folder())) {
-      participant.has_config = true;
-      participant.config = std::move(*config);
-    }
-    participant.tokenizer = tokenizers.read(checkpoint->folder());
-    if (participant.tokenizer)
-      participant.tokenizer_digest = to_hex(participant.tokenizer->digest());
-  }
-  return participant;
-}
-
-Participant vector_participant(const TensorSource& source, TokenizerReader& tokenizers) {
-  const VectorMetadata metadata = require_vector(*source.checkpoint());
-  Participant participant;
-  participant.name = printable(source.name());
-  participant.tensors = &source.tensors();
-  participant.is_vector = true;
-  participant.has_config = !metadata.architecture.empty();
-  participant.config.architecture = metadata.architecture;
-  participant.config.tied_embeddings = metadata.tied_embeddings;
-  participant.config.structure = metadata.structure;
-  participant.config.meaning = metadata.meaning;
-  participant.tokenizer = tokenizers.read(source.checkpoint()->folder());
-  participant.tokenizer_digest = metadata.tokenizer_digest;
-  participant.sample = metadata.base_sample;
-  return participant;
-}
-
-Participant participant_of(const SourcePtr& source, TokenizerReader& tokenizers) {
-  const bool stored_vector = source->checkpoint() != nullptr && is_vector(*source->checkpoint());
-  Participant participant = stored_vector ? vector_participant(*source, tokenizers)
-                                          : model_participant(*source, tokenizers);
-  participant.source = source;
-  if (const NameMapping* mapping = mapping_of(*source)) participant.own_mapping = *mapping;
-  return participant;
-}
-
-// A state dict of differences is no model: it has no kin, and may lack tensors.
-bool holds_differences(const TensorSource& source, const TaskVector::Form& form) {
-  return std::any_of(form.terms.begin(), form.terms.end(), [&](const Term& term) {
-    return term.minuend.get() == &source && !term.subtrahend;
-  });
-}
-
-Participant participant_of(const SourcePtr& source, const TaskVector::Form& form,
-                           TokenizerReader& tokenizers) {
-  Participant participant = participant_of(source, tokenizers);
-  if (!participant.is_vector && holds_differences(*source, form)) {
-    participant.is_vector = true;
-    participant.sample = {};
-  }
-  return participant;
-}
-
-// Gives a participant the reference's names, as those of `reader` are read: a term's two models are
-// read alike.
-void read_names(Participant& participant, const TensorSource& reader, const Participant& reference,
-                const CheckOptions& options) {
-  participant.mapping = mapping_onto(reader, *reference.source, options);
-  if (participant.mapping.empty()) return;
-  // Weights that stand for a tied head are none of its kin.
-  const NameMapping names = mapping_onto(reader, *reference.source, {});
-  if (!participant.is_vector) {
-    participant.sample = sample_weights(*rename_source(participant.source, names));
-  } else if (!participant.sample.empty()) {
-    const NameMapping back = mapping_between(*reference.tensors, *participant.tensors);
-    participant.reference_sample = sample_weights(*rename_source(reference.source, back));
-  }
-  participant.source = rename_source(participant.source, participant.mapping);
-  participant.tensors = &participant.source->tensors();
-}
-
-// The source whose names say how those of `source` are read.
-const TensorSource& reader_of(const SourcePtr& source, const TaskVector::Form& form) {
-  for (const Term& term : form.terms)
-    if (term.minuend == source) return *source;
-  for (const Term& term : form.terms)
-    if (term.subtrahend == source) return *term.minuend;
-  return *source;
-}
-
-// Towers (a decoder, a vision encoder) of which both have tensors under one name.
-std::set<std::string_view> common_towers(const std::vector<TensorInfo>& a,
-                                         const std::vector<TensorInfo>& b) {
-  std::unordered_set<std::string_view> names;
-  for (const TensorInfo& tensor : a) names.insert(tensor.name);
-  std::set<std::string_view> towers;
-  for (const TensorInfo& tensor : b) {
-    const auto tower = tower_of(tensor.name);
-    if (tower && names.count(tensor.name) > 0) towers.insert(*tower);
-  }
-  return towers;
-}
 
 int layer_count(const std::vector<TensorInfo>& tensors, const std::set<std::string_view>& towers) {
   int count = 0;
