@@ -13,7 +13,8 @@ const CommandSpec& extract_spec() {
       "it came\n"
       "from. With --lora or --energy a LoRA adapter for BASE instead, which PEFT loads: a folder "
       "with its\n"
-      "config, and the error left over per layer; TUNED may then be a stored vector. Else it may be "
+      "config, and the error left over per layer; TUNED may then be a stored vector. Else it may "
+      "be "
       "a LoRA\n"
       "adapter of BASE, whose differences are stored densely.",
       {"suture extract models/grpo models/sft -o reasoning.safetensors",

@@ -53,6 +53,12 @@ void parse_allowed(const std::string& text, std::set<std::string>& allowed) {
   }
 }
 
+HeadPolicy parse_head(const std::string& text) {
+  if (text == "same") return HeadPolicy::kSame;
+  if (text == "embedding") return HeadPolicy::kEmbedding;
+  refuse("--head '" + printable(text) + "'", "same or embedding");
+}
+
 VocabularyPolicy parse_vocabulary(const std::string& text) {
   if (text == "same") return VocabularyPolicy::kSame;
   if (text == "common") return VocabularyPolicy::kCommon;
@@ -162,6 +168,10 @@ const std::map<std::string, OptionSpec>& option_table() {
       {"vocab",
        {"vocab", "POLICY", "same (default), or common: match rows by token text",
         [](A& a, S v) { a.check.vocabulary = parse_vocabulary(v); }}},
+      {"head",
+       {"head", "POLICY",
+        "same (default), or embedding: a head of its own gets the change of tied donors' embedding",
+        [](A& a, S v) { a.check.head = parse_head(v); }}},
       {"allow",
        {"allow", "TOPIC,...", "go on in spite of these findings of `suture check`",
         [](A& a, S v) { parse_allowed(v, a.check.allowed); }}},

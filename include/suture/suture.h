@@ -17,6 +17,7 @@
 #include "suture/live_weights.h"
 #include "suture/lora.h"
 #include "suture/model_edit.h"
+#include "suture/name_mapping.h"
 #include "suture/plan.h"
 #include "suture/realised_change.h"
 #include "suture/run_options.h"

@@ -15,6 +15,8 @@
 
 namespace suture {
 
+struct NameMapping;
+
 /// One number per tensor, and what they come to per layer and in total.
 struct LayerMeasure {
   /// The number of one tensor.
@@ -56,8 +58,10 @@ class TaskVector {
   /// that the base lacks or has in another shape.
   static TaskVector open(const std::string& adapter, const Checkpoint& base);
 
-  /// `tuned - base`. Throws CompatibilityError listing every tensor that only one of them has or
-  /// whose shapes differ, or which cannot be computed with. Non-float tensors are no part of it.
+  /// `tuned - base`, under the names of `base`: where those of `tuned` are others and one reading
+  /// of them is clear (suture/name_mapping.h), `name_mappings` says how they were read. Throws
+  /// CompatibilityError listing every tensor that only one of them has or whose shapes differ, or
+  /// which cannot be computed with. Non-float tensors are no part of it.
   static TaskVector difference(const Checkpoint& tuned, const Checkpoint& base);
   /// The same of tensors in memory, on any device. Shares them: a change to them changes the
   /// vector.
@@ -81,6 +85,14 @@ class TaskVector {
   /// Multiplies layer i by `coefficients[i]` and tensors outside the layers by `outside_layers`.
   /// Throws UsageError when the vector has layers beyond the coefficients.
   TaskVector scaled_by_layer(std::vector<double> coefficients, double outside_layers = 1) const;
+
+  /// The vector under other names (suture/name_mapping.h): what was masked or scaled stays so.
+  /// Throws UsageError when the mapping was not made for these tensors, or has problems.
+  TaskVector renamed(const NameMapping& mapping) const;
+
+  /// The mappings that it is seen through: those of `renamed`, and of a difference whose two models
+  /// had other names. Empty for most.
+  std::vector<NameMapping> name_mappings() const;
 
   /// The terms of both, in the order written; what only one has is zero in the other.
   friend TaskVector operator+(const TaskVector& a, const TaskVector& b);
@@ -135,7 +147,7 @@ class TaskVector {
   /// TARGET)` is TUNED and copies it may a float32 element differ in its last bit. Tensors that
   /// share memory (a tied head) are changed once. A cancelled run leaves some tensors changed and
   /// others not. Throws CompatibilityError, before anything has changed, when the vector has a
-  /// tensor that `weights` lacks or whose shape differs.
+  /// tensor that `weights` lacks or whose shape differs; names are not mapped here: see `renamed`.
   void apply_to(StateDict& weights, double scale = 1, const RunOptions& options = {}) const;
 
   struct Form;

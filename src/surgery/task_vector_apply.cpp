@@ -6,6 +6,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include "suture/error.h"
+#include "suture/name_mapping.h"
 #include "suture/task_vector.h"
 
 #include "core/scalar_type.h"
@@ -53,9 +54,25 @@ bool measure_on_device(const std::vector<MeasuredVector>& vectors,
   return measure_resident(vectors, tensors, options);
 }
 
+CompatibilityError missing_weight(const std::string& name, const std::string& remedy) {
+  return CompatibilityError(
+      {{}, name, "the vector has this tensor, the weights do not", {}, remedy});
+}
+
+// Said where a vector has a name that the weights lack.
+std::string advice_on_names(const TaskVector& vector, const StateDict& weights) {
+  const NameMapping mapping = mapping_between(vector, weights);
+  if (mapping.empty()) return "mask it out, or check the model";
+  return "the weights have other names (" + mapping.to_string() +
+         "): apply vector.renamed(mapping_between(vector, weights))";
+}
+
 void require_all_applicable(const TaskVector& vector, const StateDict& weights) {
-  for (const std::string& name : vector.names())
-    require_applicable(name, active_terms(vector.form(), name), weights.find(name));
+  for (const std::string& name : vector.names()) {
+    const at::Tensor* weight = weights.find(name);
+    if (weight == nullptr) throw missing_weight(name, advice_on_names(vector, weights));
+    require_applicable(name, active_terms(vector.form(), name), weight);
+  }
 }
 
 }  // namespace
@@ -80,13 +97,7 @@ void apply_terms(const at::Tensor& weight, const std::vector<ActiveTerm>& terms,
 
 void require_applicable(const std::string& name, const std::vector<ActiveTerm>& terms,
                         const at::Tensor* weight) {
-  if (weight == nullptr) {
-    throw CompatibilityError({{},
-                              name,
-                              "the vector has this tensor, the weights do not",
-                              {},
-                              "mask it out, or check the model"});
-  }
+  if (weight == nullptr) throw missing_weight(name, "mask it out, or check the model");
   for (const ActiveTerm& term : terms) {
     if (weight->sizes().vec() == term.minuend->shape) continue;
     throw CompatibilityError({{},
