@@ -8,6 +8,7 @@
 #include "suture/analysis.h"
 #include "suture/attention_heads.h"
 #include "suture/error.h"
+#include "suture/name_mapping.h"
 #include "suture/surgery.h"
 
 #include "common/command.h"
@@ -64,6 +65,15 @@ std::vector<AnalyzedVector> open_vectors(const Arguments& arguments) {
   return vectors;
 }
 
+// Names that were read as others are said: nothing else here would.
+void say_names(const Arguments& arguments, const std::vector<AnalyzedVector>& vectors) {
+  if (arguments.quiet) return;
+  for (const AnalyzedVector& one : vectors)
+    for (const NameMapping& mapping : one.vector.name_mappings())
+      say("warning: names: the tuned model of " + printable(one.name) +
+          " is read under the names of its base: " + mapping.to_string() + "\n");
+}
+
 // The model that --target names, seen to be fit for all vectors.
 std::optional<Checkpoint> fit_target(const Arguments& arguments,
                                      const std::vector<AnalyzedVector>& vectors) {
@@ -115,12 +125,15 @@ void write_files(const Arguments& arguments, const std::vector<AnalyzedVector>& 
 int run_analyze(const Arguments& arguments, MeasureSpectra measure_spectra) {
   const std::vector<AnalyzedVector> vectors = open_vectors(arguments);
   const RunOptions run = with_terminal(arguments);
+  if (arguments.target.empty()) say_names(arguments, vectors);
   const std::optional<Checkpoint> target = fit_target(arguments, vectors);
   const Analysis analysis = analyze(vectors, run);
   std::vector<RealisedChanges> realised;  // by vector
   if (target)
     for (const AnalyzedVector& one : vectors)
-      realised.push_back(foresee_change(*target, one.vector, arguments.check.vocabulary, run));
+      realised.push_back(foresee_change(*target,
+                                        under_names_of(*target, one.vector, arguments.check),
+                                        arguments.check.vocabulary, run));
   std::optional<SpectrumReport> spectra;
   if (arguments.spectrum) spectra = measure_spectra(vectors, arguments, run);
   write_files(arguments, vectors, analysis, spectra ? &*spectra : nullptr, realised, run);
@@ -148,7 +161,7 @@ const CommandSpec& analyze_spec() {
       "by matrix.",
       {"suture analyze reasoning.safetensors",
        "suture analyze reasoning.safetensors coding.safetensors --html page.html"},
-      {"only", "except", "base", "target", "vocab", "allow", "spectrum", "rank", "device",
+      {"only", "except", "base", "target", "vocab", "head", "allow", "spectrum", "rank", "device",
        "threads", "memory", "seed", "json", "csv", "html", "quiet", "ascii", "color"},
       1};
   return spec;

@@ -59,7 +59,7 @@ const Command& check_command() {
        "some thousand weights. Exit status 1 when they are not fit.",
        {"suture check models/grpo models/sft models/instruct",
         "suture check A B --json report.json"},
-       {"vocab", "allow", "json", "device", "seed", "quiet"},
+       {"vocab", "head", "allow", "json", "device", "seed", "quiet"},
        2},
       run};
   return command;

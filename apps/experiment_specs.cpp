@@ -9,7 +9,8 @@ std::vector<std::string> with_common_options(std::vector<std::string> options) {
   add("task", "output", "only", "except", "no-controls", "random-seeds", "permutations", "seed");
   add("eval-cmd", "limit", "json", "csv", "html", "dtype", "device", "batch", "max-new-tokens",
       "add-bos");
-  add("apply-chat-template", "system-instruction", "ignore-unknown-settings", "allow", "vocab");
+  add("apply-chat-template", "system-instruction", "ignore-unknown-settings", "allow", "vocab",
+      "head");
   add("threads", "memory", "dry-run", "force", "ascii", "color", "quiet");
   return options;
 }

@@ -54,6 +54,8 @@ Session open_session(const Arguments& arguments) {
     const Compatibility fit = check(session.target, session.vectors.back().vector, arguments.check);
     require_fit(fit);
     say_findings(arguments, fit);
+    TaskVector& named = session.vectors.back().vector;
+    named = under_names_of(session.target, named, arguments.check);
   }
   return session;
 }
@@ -97,6 +99,7 @@ std::string command_for(const Session& session, const ModelEdit& edit) {
   if (!only.is_all()) command += " --only " + shell_word(only.to_string());
   const CheckOptions& check = session.arguments.check;
   if (check.vocabulary == VocabularyPolicy::kCommon) command += " --vocab common";
+  if (check.head == HeadPolicy::kEmbedding) command += " --head embedding";
   for (const std::string& topic : check.allowed) command += " --allow " + shell_word(topic);
   return command + " -o OUT";
 }

@@ -37,6 +37,7 @@ const CommandSpec& explore_spec() {
        "dtype",
        "ignore-unknown-settings",
        "vocab",
+       "head",
        "allow",
        "threads",
        "memory",

@@ -2,6 +2,7 @@
 #include "suture/surgery.h"
 
 #include "common/command.h"
+#include "common/model_program.h"
 #include "common/talk.h"
 #include "common/terminal.h"
 #include "lora/adapter_source.h"
@@ -56,23 +57,9 @@ int run(const Arguments& arguments) {
 
 const Command& extract_command() {
   static const Command command{
-      {"extract",
-       "extract TUNED BASE -o VECTOR",
-       "write the task vector TUNED - BASE",
-       "Writes v = TUNED - BASE with the model's own tensor names. Each tensor is stored in the "
-       "narrowest of\n"
-       "bf16, f16, f32 and f64 that gives TUNED back bit for bit from BASE + v. The file says "
-       "where "
-       "it came\n"
-       "from. TUNED may be a PEFT LoRA adapter of BASE: its differences are stored densely, as "
-       "f32.",
-       {"suture extract models/grpo models/sft -o reasoning.safetensors",
-        "suture extract models/grpo models/sft -o late.safetensors --only 'layer=14-'"},
-       {"output", "only", "except", "dtype", "sparse", "vocab", "allow", "max-shard-size", "device",
-        "threads", "memory", "seed", "json", "quiet", "dry-run", "explain", "force"},
-       2,
-       2},
-      run};
+      extract_spec(), [](const Arguments& arguments) {
+        return arguments.lora || arguments.energy ? run_model_program(arguments) : run(arguments);
+      }};
   return command;
 }
 

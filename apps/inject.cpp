@@ -63,7 +63,7 @@ const Command& inject_command() {
        "along.",
        {"suture inject models/instruct reasoning.safetensors@0.8 -o instruct-reasoning",
         "suture inject models/instruct 'models/grpo - models/sft'@-1 -o instruct-without"},
-       {"output", "only", "except", "scale", "dtype", "round", "seed", "vocab", "allow",
+       {"output", "only", "except", "scale", "dtype", "round", "seed", "vocab", "head", "allow",
         "max-shard-size", "device", "threads", "memory", "json", "quiet", "dry-run", "explain",
         "force"},
        2},

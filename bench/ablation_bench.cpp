@@ -18,8 +18,8 @@
 #include <vector>
 
 #include "suture/ablation.h"
-#include "suture/applied_vector.h"
 #include "suture/error.h"
+#include "suture/live_weights.h"
 
 #include "model/freed_memory.h"
 
@@ -58,8 +58,9 @@ class Bench {
  private:
   void score_one_by_one() {
     naive_.clear();
+    suture::LiveWeights live(model_.weights());
     for (const suture::Arm& arm : arms_) {
-      const suture::AppliedVector applied(model_.weights(), vector_.only(arm.selection), arm.scale);
+      const suture::LiveEdit applied = live.apply(vector_.only(arm.selection), arm.scale);
       for (const auto& record : suture::evaluate(model_, tokenizer_, tasks_[0]).records)
         naive_.push_back(*record.margin);
     }

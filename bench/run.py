@@ -33,8 +33,8 @@ SIZES = ("0.5b", "1.5b", "7b")
 WITH_HOLES = ("7b",)
 SCALE = 0.8
 RESERVED_BYTES = 2_000_000_000  # of disk, that others may want meanwhile
-JOBS = ("inject", "stored", "extract", "analyze", "check", "language", "ablation", "spectrum")
-IN_PYTHON = ("language", "ablation", "spectrum")  # beside transformers or torch, each in its own script
+JOBS = ("inject", "stored", "extract", "analyze", "check", "language", "ablation", "spectrum", "lora")
+IN_PYTHON = ("language", "ablation", "spectrum", "lora")  # beside transformers or torch, each in its own script
 LANGUAGE_SIZE = "0.5b"
 
 
@@ -228,6 +228,9 @@ def measure_beside_python(job, options):
     """Running or ablating a model or decomposing its matrices beside the Python packages of the parity tests."""
     if not PARITY_PYTHON.exists():
         print(f"left out: {job}, whose Python packages could not be installed", flush=True)
+        return
+    if job == "lora" and not MERGEKIT_PROGRAM.exists():
+        print("left out: lora, whose peer --peers installs", flush=True)
         return
     models = options.models or ROOT / "build" / "bench" / LANGUAGE_SIZE
     make_models(models, LANGUAGE_SIZE)

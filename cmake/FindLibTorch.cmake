@@ -1,7 +1,7 @@
 # Finds LibTorch without the wheel's own package, which demands a CUDA toolkit that nothing here needs.
 #
-# Looks at CMAKE_PREFIX_PATH (a LibTorch root, or `torch.utils.cmake_prefix_path`), at LIBTORCH_ROOT, and
-# at LIBTORCH_PINNED_ROOT (the copy that ./dev installs). Links libtorch_cpu and libc10 alone:
+# Looks at LIBTORCH_ROOT, at CMAKE_PREFIX_PATH (a LibTorch root, or `torch.utils.cmake_prefix_path`), at what
+# the project found as Torch, and at LIBTORCH_PINNED_ROOT (the copy that ./dev installs). Links libtorch_cpu and libc10 alone:
 # libtorch.so would load a dozen CUDA libraries at start.
 #
 # Gives LibTorch::LibTorch, LibTorch_VERSION, LibTorch_ROOT, LibTorch_LIBRARY_DIR.
@@ -12,11 +12,15 @@ foreach(_prefix IN LISTS LIBTORCH_ROOT CMAKE_PREFIX_PATH _environment_prefixes)
   # torch.utils.cmake_prefix_path is ROOT/share/cmake.
   list(APPEND _roots "${_prefix}" "${_prefix}/../.." "${_prefix}/libtorch" "${_prefix}/torch")
 endforeach()
+if(Torch_DIR)
+  list(APPEND _roots "${Torch_DIR}/../../..")
+endif()
 list(APPEND _roots ${LIBTORCH_PINNED_ROOT})
 
 find_library(LibTorch_CPU_LIBRARY torch_cpu HINTS ${_roots} PATH_SUFFIXES lib NO_DEFAULT_PATH)
 find_library(LibTorch_CPU_LIBRARY torch_cpu)
 
+unset(LibTorch_VERSION)
 if(LibTorch_CPU_LIBRARY)
   get_filename_component(LibTorch_LIBRARY_DIR "${LibTorch_CPU_LIBRARY}" DIRECTORY)
   get_filename_component(LibTorch_ROOT "${LibTorch_LIBRARY_DIR}/.." ABSOLUTE)
@@ -41,7 +45,8 @@ find_package_handle_standard_args(
   LibTorch
   REQUIRED_VARS LibTorch_CPU_LIBRARY LibTorch_C10_LIBRARY LibTorch_INCLUDE_DIR
   VERSION_VAR LibTorch_VERSION
-  REASON_FAILURE_MESSAGE "Run ./dev build, which installs one, or name yours in CMAKE_PREFIX_PATH")
+  REASON_FAILURE_MESSAGE
+    "Name yours in CMAKE_PREFIX_PATH: its root, or what torch.utils.cmake_prefix_path says (./dev build installs one)")
 
 if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
   find_package(Threads REQUIRED)

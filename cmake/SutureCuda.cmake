@@ -13,10 +13,6 @@ function(_suture_no_cuda reason)
   endif()
 endfunction()
 
-# Whatever links suture can find the library: in the build tree, or in the library folder of the
-# install tree.
-set(_suture_cuda_rpath "$<BUILD_INTERFACE:LINKER:-rpath,${PROJECT_BINARY_DIR}>"
-                       "$<INSTALL_INTERFACE:LINKER:-rpath,$<INSTALL_PREFIX>/${CMAKE_INSTALL_LIBDIR}>")
 target_compile_definitions(suture PRIVATE SUTURE_INSTALL_LIBDIR="${CMAKE_INSTALL_LIBDIR}")
 
 # Of the last one there is PTX, too, from which a driver compiles for newer ones.
@@ -53,9 +49,11 @@ add_library(suture_cuda SHARED src/kernels/cuda/linear_form.cu src/kernels/cuda/
                                src/kernels/cuda/table.cu)
 target_include_directories(suture_cuda PRIVATE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
 # No operation may be fused with another: the kernels say so for each, and this for what they forgot.
-target_compile_options(
-  suture_cuda PRIVATE --fmad=false -Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Wshadow,-Wconversion
-                      -Xcompiler=-Wno-sign-conversion,-Werror)
+target_compile_options(suture_cuda PRIVATE --fmad=false -Xcompiler=-Wall,-Wextra,-Wshadow,-Wconversion
+                                           -Xcompiler=-Wno-sign-conversion)
+if(SUTURE_WERROR)
+  target_compile_options(suture_cuda PRIVATE -Werror=all-warnings -Xcompiler=-Werror)
+endif()
 # The runtime is linked statically, hidden from and unaware of the one that LibTorch brings, so that any
 # LibTorch will do; both work in the device's one primary context.
 set_target_properties(
@@ -67,5 +65,16 @@ set_target_properties(
              CUDA_VISIBILITY_PRESET hidden
              LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
 target_link_options(suture_cuda PRIVATE "LINKER:--exclude-libs,ALL" "LINKER:--no-undefined")
-target_link_options(suture INTERFACE ${_suture_cuda_rpath})
+set_target_properties(suture_cuda PROPERTIES EXPORT_NAME cuda)
+# Suture needs only to find the library when it runs. Who links suture::cuda insists on it.
+add_library(suture::cuda ALIAS suture_cuda)
+target_link_libraries(suture_cuda INTERFACE suture)
 add_dependencies(suture suture_cuda) # wanted wherever suture is, though not linked
+
+# Where whatever links suture finds the library: in the build tree, or in the library folder of the install tree.
+if(PROJECT_IS_TOP_LEVEL)
+  set(CMAKE_BUILD_RPATH ${PROJECT_BINARY_DIR}) # which `cmake --install` takes out
+else()
+  target_link_options(suture INTERFACE "$<BUILD_INTERFACE:LINKER:-rpath,${PROJECT_BINARY_DIR}>")
+endif()
+target_link_options(suture INTERFACE "$<INSTALL_INTERFACE:LINKER:-rpath,$<INSTALL_PREFIX>/${CMAKE_INSTALL_LIBDIR}>")

@@ -1,8 +1,10 @@
 # What every target of this project shares: include folders, warnings as errors, sanitizers.
 
 function(suture_options target)
-  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion
-                                           -Werror)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion)
+  if(SUTURE_WERROR)
+    target_compile_options(${target} PRIVATE -Werror)
+  endif()
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # GCC 12 sees overlapping copies in `"literal" + std::string`, where there are none (its bug 105651).
     target_compile_options(${target} PRIVATE -Wno-restrict)

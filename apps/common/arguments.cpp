@@ -53,6 +53,12 @@ void parse_allowed(const std::string& text, std::set<std::string>& allowed) {
   }
 }
 
+HeadPolicy parse_head(const std::string& text) {
+  if (text == "same") return HeadPolicy::kSame;
+  if (text == "embedding") return HeadPolicy::kEmbedding;
+  refuse("--head '" + printable(text) + "'", "same or embedding");
+}
+
 VocabularyPolicy parse_vocabulary(const std::string& text) {
   if (text == "same") return VocabularyPolicy::kSame;
   if (text == "common") return VocabularyPolicy::kCommon;
@@ -162,6 +168,10 @@ const std::map<std::string, OptionSpec>& option_table() {
       {"vocab",
        {"vocab", "POLICY", "same (default), or common: match rows by token text",
         [](A& a, S v) { a.check.vocabulary = parse_vocabulary(v); }}},
+      {"head",
+       {"head", "POLICY",
+        "same (default), or embedding: a head of its own gets the change of tied donors' embedding",
+        [](A& a, S v) { a.check.head = parse_head(v); }}},
       {"allow",
        {"allow", "TOPIC,...", "go on in spite of these findings of `suture check`",
         [](A& a, S v) { parse_allowed(v, a.check.allowed); }}},
@@ -250,6 +260,21 @@ const std::map<std::string, OptionSpec>& option_table() {
       {"rank",
        {"rank", "K", "with --spectrum: leading singular values and directions (default: 32)",
         [](A& a, S v) { a.rank = static_cast<std::int64_t>(parse_count(v, "--rank", 1, 4096)); }}},
+      {"lora",
+       {"lora", "RANK", "write an adapter for PEFT, with matrices of at most this rank",
+        [](A& a, S v) { a.lora = static_cast<std::int64_t>(parse_count(v, "--lora", 1, 65536)); }}},
+      {"energy",
+       {"energy", "E",
+        "write an adapter; each matrix gets the rank that keeps this share of its square",
+        [](A& a, S v) {
+          a.energy = parse_number(v, "--energy");
+          if (!(*a.energy > 0 && *a.energy <= 1))
+            refuse("--energy " + printable(v), "more than 0 and at most 1");
+        }}},
+      {"low-rank-embeddings",
+       {"low-rank-embeddings", "",
+        "with --lora: factors for embedding and head, too, not all of them",
+        [](A& a, S) { a.low_rank_embeddings = true; }}},
       {"threads",
        {"threads", "N", "worker threads (default: one per core)",
         [](A& a, S v) {
@@ -368,6 +393,21 @@ void check_positional(const CommandSpec& spec, const Arguments& arguments) {
          "see `suture " + spec.name + " --help`");
 }
 
+// An adapter has no use for what shapes a stored vector.
+void check_adapter(const Arguments& arguments) {
+  const bool adapter = arguments.lora || arguments.energy;
+  const auto refuse_with = [](const std::string& option) {
+    refuse(option + " with --lora or --energy", "one or the other");
+  };
+  if (arguments.low_rank_embeddings && !adapter)
+    refuse("--low-rank-embeddings without --lora or --energy", "both");
+  if (!adapter) return;
+  if (arguments.sparse) refuse_with("--sparse");
+  if (arguments.max_shard_bytes) refuse_with("--max-shard-size");
+  if (!arguments.explain.empty()) refuse_with("--explain");
+  if (arguments.check.vocabulary != VocabularyPolicy::kSame) refuse_with("--vocab common");
+}
+
 // Splits `text@SCALE`. A revision may stand behind @ too: only a number is a scale, and 40
 // hexadecimal digits are a commit even if they read as a number.
 std::pair<std::string, std::optional<double>> split_scale(const std::string& text) {
@@ -454,6 +494,7 @@ std::optional<Arguments> parse_arguments(const CommandSpec& spec, int argc, char
   if (!arguments.explain.empty() && !arguments.dry_run)
     refuse("--explain without --dry-run", "both", "add --dry-run: a plan is explained, not a run");
   if (arguments.rank && !arguments.spectrum) refuse("--rank without --spectrum", "both");
+  check_adapter(arguments);
   return arguments;
 }
 

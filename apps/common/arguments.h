@@ -49,6 +49,9 @@ struct Arguments {
   bool quiet = false, force = false, dry_run = false, ascii = false, sparse = false;
   bool spectrum = false;
   std::optional<std::int64_t> rank;  ///< Of spectra.
+  std::optional<std::int64_t> lora;  ///< Rank of an adapter.
+  std::optional<double> energy;      ///< That an adapter keeps.
+  bool low_rank_embeddings = false;
   bool decode = false, special = false, json_lines = false, chat = false;
   std::string prompt;  ///< Answered as a sample.
   ColourChoice colour = ColourChoice::kAuto;

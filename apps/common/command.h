@@ -20,8 +20,9 @@ const Command& analyze_command();
 const Command& report_command();
 const Command& tokenize_command();
 
-/// Each program has its own way to compute spectra.
+/// Each program has its own way to compute spectra, and adapters.
 const CommandSpec& analyze_spec();
+const CommandSpec& extract_spec();
 
 /// Of commands that run a model `suture` knows what the user may say; the model program does it.
 const CommandSpec& eval_spec();

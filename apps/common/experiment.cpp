@@ -257,8 +257,10 @@ int run_experiment(const Arguments& arguments, const ArmMaker& make_arms) {
                         {},
                         with_terminal(arguments),
                         {}};
+  const TaskVector asked = experiment.vector;
+  experiment.vector = under_names_of(experiment.target, asked, arguments.check);
   experiment.arms = make_arms(experiment.vector);
-  const Compatibility fit = check(experiment.target, experiment.vector, arguments.check);
+  const Compatibility fit = check(experiment.target, asked, arguments.check);
   require_fit(fit);
   say_findings(arguments, fit);
   if (arguments.dry_run) {

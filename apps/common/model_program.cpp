@@ -20,7 +20,7 @@ std::filesystem::path find_model_program() {
   const auto folder = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
   const auto beside = folder / kModelProgram;
   if (std::filesystem::exists(beside, error)) return beside;
-  return folder.parent_path() / "libexec" / "suture" / kModelProgram;
+  return folder / SUTURE_MODEL_PROGRAM_FOLDER / kModelProgram;
 }
 
 }  // namespace

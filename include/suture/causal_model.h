@@ -10,8 +10,9 @@
 namespace suture {
 
 namespace model {
+/// Hidden states that one evaluation leaves to the next; for the library's own use.
 class ActivationMemo;
-}
+}  // namespace model
 
 /// Token ids, in order.
 using TokenIds = std::vector<std::int64_t>;

@@ -42,6 +42,7 @@ class ChatTemplate {
   const std::string& jinja() const;
 
  private:
+  // What all copies share.
   struct Content;
   explicit ChatTemplate(std::shared_ptr<const Content> content) : content_(std::move(content)) {}
 

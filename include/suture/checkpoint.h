@@ -66,6 +66,7 @@ class Checkpoint {
 
  private:
   friend struct CheckpointAccess;
+  // What all copies share: the open files and what their headers say.
   struct Impl;
   explicit Checkpoint(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
   std::shared_ptr<const Impl> impl_;

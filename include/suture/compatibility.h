@@ -33,10 +33,17 @@ struct KinshipPair {
   double cosine = 0;
 };
 
+/// How the names of one model were read as those of another.
+struct NamesRead {
+  std::string model, under;        ///< Whose names, and those of which model they were read as.
+  std::vector<std::string> rules;  ///< As in NameMapping.
+};
+
 /// Every difference between models that matters for surgery, all at once.
 struct Compatibility {
   std::vector<Finding> findings;  ///< Blockers first.
   std::vector<KinshipPair> kinship;
+  std::vector<NamesRead> names;  ///< Empty where all names agree.
 
   /// True when nothing stands in the way.
   bool fit() const;
@@ -48,10 +55,18 @@ enum class VocabularyPolicy {
   kCommon,  ///< Rows are matched by token text; others are kept as they are in the target.
 };
 
+/// What becomes of the head of a target that is no copy of its embedding, with donors whose head
+/// is.
+enum class HeadPolicy {
+  kSame,       ///< They must agree, unless `tied` is allowed: the head then stays as it is.
+  kEmbedding,  ///< The head gets the change of the donors' embedding, too.
+};
+
 /// What the user accepts.
 struct CheckOptions {
   std::set<std::string> allowed;  ///< Topics whose blockers become warnings; not `shapes`.
   VocabularyPolicy vocabulary = VocabularyPolicy::kSame;
+  HeadPolicy head = HeadPolicy::kSame;
 };
 
 /// The topics that findings may have.
@@ -66,10 +81,19 @@ Compatibility check(const std::vector<Checkpoint>& models, const CheckOptions& o
 Compatibility check(const Checkpoint& target, const TaskVector& vector,
                     const CheckOptions& options = {});
 
+/// The vector as it is added to the target: under the target's names where one reading of its own
+/// is clear (suture/name_mapping.h), with the head that `options.head` asks for; `check` reports
+/// both. A vector that has those names already comes back as it is. What `inject` does by itself;
+/// before an ablation or an Explorer it is the caller's to do.
+TaskVector under_names_of(const Checkpoint& target, const TaskVector& vector,
+                          const CheckOptions& options = {});
+
 /// Thrown by surgery on models that are not fit for it, with the whole report.
 class IncompatibleModels : public CompatibilityError {
  public:
+  /// `what()` becomes one line that names every blocker.
   explicit IncompatibleModels(Compatibility compatibility);
+  /// The whole report: all findings, blockers first. Lives as long as the exception.
   const Compatibility& compatibility() const { return compatibility_; }
 
  private:

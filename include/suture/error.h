@@ -27,6 +27,7 @@ std::string printable(std::string_view text);
 /// Base of everything the library throws on purpose. `what()` is one printable line.
 class Error : public std::runtime_error {
  public:
+  /// `what()` becomes `to_line(fault)`.
   explicit Error(const Fault& fault) : std::runtime_error(to_line(fault)) {}
 };
 
@@ -63,6 +64,7 @@ class DeviceError : public Error {
 /// The caller's cancellation was seen; everything half-written has been removed.
 class Interrupted : public Error {
  public:
+  /// `what()` says that nothing is left half-written.
   Interrupted() : Error(Fault{{}, {}, "interrupted: nothing is left half-written", {}, {}}) {}
 };
 

@@ -89,6 +89,7 @@ class Explorer {
   const EditOutcome& reference() const;
 
  private:
+  // Not told here, so that this header stays free of the engine.
   struct State;
   std::unique_ptr<State> state_;
 };

@@ -63,27 +63,42 @@ class LanguageModel : public CausalModel {
   LanguageModel(const std::string& config_json, StateDict weights,
                 const LanguageModelOptions& options = {}, const std::string& name = "the model");
 
+  /// A model that was moved from may only be destroyed or assigned to.
   LanguageModel(LanguageModel&&) noexcept;
+  /// As the constructor.
   LanguageModel& operator=(LanguageModel&&) noexcept;
   ~LanguageModel() override;
 
+  /// What was read and counted when the model was opened. Computes nothing.
   LanguageModelInfo info() const;
 
   /// The weights, shared with the model.
   const StateDict& weights() const;
 
   /// Scores of every token of the vocabulary behind every token: `token_ids` int64
-  /// [batch, length] gives f32 [batch, length, vocab_size] on the model's device.
+  /// [batch, length] gives f32 [batch, length, vocab_size] on the model's device. Throws UsageError
+  /// for another shape or dtype, for more tokens than `max_length()`, and for an id outside the
+  /// vocabulary.
   at::Tensor logits(const at::Tensor& token_ids) const;
 
+  /// As `CausalModel::score`. Cost: what requests share is fed once: tokens that all begin with,
+  /// then each context, then its continuations; keys and values of a batch take up to 256 MiB.
+  /// Throws also UsageError for an empty context or continuation and for an id outside the
+  /// vocabulary, and Interrupted.
   std::vector<ContinuationScore> score(const std::vector<ScoringRequest>& requests,
                                        const ModelRun& run = {}) override;
+  /// As `CausalModel::generate`. Cost: one pass over each prompt and one step per new token, with
+  /// keys and values kept (`cache_token_bytes` a token). Throws also UsageError for an empty prompt
+  /// and for an id outside the vocabulary, and Interrupted.
   std::vector<Generation> generate(const std::vector<GenerationRequest>& requests,
                                    const ModelRun& run = {}) override;
+  /// `max_position_embeddings` of its config.
   std::int64_t max_length() const override;
+  /// Rows of the embedding: smaller ids may be fed, also those that no token has.
   std::int64_t vocab_size() const override;
 
  private:
+  // Not told here, so that this header stays free of the engine.
   struct State;
   std::unique_ptr<State> state_;
 };

@@ -9,7 +9,7 @@
 
 namespace suture {
 
-/// One of the stored tensors that a sparse one is made from.
+/// One of the stored tensors that a sparse or joined one is made from.
 struct PlannedPart {
   std::string name;                         ///< Raw bytes; use `printable` before showing.
   std::string file;                         ///< Path of the weight file.
@@ -25,7 +25,10 @@ struct PlannedOperand {
   std::uint64_t first_byte = 0;  ///< In the file, of the data.
   std::uint64_t bytes = 0;       ///< Of the tensor laid out densely, or of its parts together.
   bool strided = false;          ///< Stored with strides: `first_byte` is that of element [0, ...].
-  std::vector<PlannedPart> parts;  ///< Of a tensor stored sparse; empty for others.
+  std::vector<PlannedPart> parts;  ///< Of a tensor stored sparse, or joined; empty for others.
+  /// What it is called in its own model, where that is another name: `wte.weight`, `rows 0 to 64 of
+  /// qkv.weight`, `q.weight + k.weight`. Raw bytes.
+  std::string stored_as;
 };
 
 /// `scale * (minuend - subtrahend)`, or `scale * minuend` for a stored vector.
@@ -62,10 +65,12 @@ struct PlannedTensor {
 
 /// What a run would read and write, and what it needs; sizes in bytes.
 struct Plan {
+  /// A model that is read.
   struct Input {
     std::string model;
     std::uint64_t bytes = 0;  ///< Read of it, all passes together.
   };
+  /// A weight file or side file that is written.
   struct File {
     std::string name;  ///< Relative to the output folder; its own name for a single file.
     std::uint64_t bytes = 0;
@@ -89,7 +94,9 @@ struct Plan {
 
   /// False when only reading the inputs can tell what is written: see `bytes_to_write_at_most`.
   bool knows_bytes_to_write() const;
+  /// Whether the upper bound of what is written fits into what is free.
   bool fits_on_disk() const { return bytes_to_write_at_most <= disk_bytes_free; }
+  /// How many of the tensors come about in this way.
   std::size_t count(Making making) const;
 };
 

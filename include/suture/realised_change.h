@@ -16,6 +16,7 @@ struct RealisedChange {
   double wanted_norm = 0, realised_norm = 0;  ///< L2.
   double cosine = 0;                          ///< Between the two; 0 where one of them is zero.
 
+  /// changed / elements; 0 where the vector reaches nothing.
   double changed_share() const {
     return elements > 0 ? static_cast<double>(changed) / static_cast<double>(elements) : 0;
   }

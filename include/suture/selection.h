@@ -39,10 +39,14 @@ class Selection {
   /// True for a selection made without any condition.
   bool is_all() const;
 
+  /// What both select.
   friend Selection operator&(const Selection& a, const Selection& b);
+  /// What at least one selects.
   friend Selection operator|(const Selection& a, const Selection& b);
+  /// What `a` does not select.
   friend Selection operator!(const Selection& a);
 
+  /// For the library's own use: the condition in parsed form.
   struct Node;
 
  private:

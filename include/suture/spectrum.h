@@ -120,6 +120,7 @@ struct SpectrumRow {
 
 /// Spectra of one or more vectors, tensor by tensor.
 struct SpectrumReport {
+  /// A tensor without a spectrum.
   struct LeftOut {
     std::string name, reason;
   };

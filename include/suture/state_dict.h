@@ -37,10 +37,15 @@ class StateDict {
   /// The tensor called `name`, or null.
   const at::Tensor* find(std::string_view name) const;
 
+  /// Whether there is a tensor of that name.
   bool contains(std::string_view name) const { return find(name) != nullptr; }
+  /// How many tensors there are, counted by name.
   std::size_t size() const { return entries_.size(); }
+  /// Whether there is none.
   bool empty() const { return entries_.empty(); }
+  /// Entries in the order in which their names were first set; invalidated by `set`.
   auto begin() const { return entries_.begin(); }
+  /// Behind the last entry.
   auto end() const { return entries_.end(); }
 
   /// The same names with tensors on `device`; tensors already there are shared.
@@ -60,6 +65,7 @@ class StateDict {
 /// at most one tensor on the CPU.
 StateDict load(const std::string& location, at::Device device = at::kCPU,
                const RunOptions& options = {});
+/// The same of a checkpoint that is open already.
 StateDict load(const Checkpoint& checkpoint, at::Device device = at::kCPU,
                const RunOptions& options = {});
 
@@ -77,12 +83,14 @@ enum class Strictness { kStrict, kLoose };
 /// differ, and always when shapes differ; then nothing has been copied.
 KeyReport load_into(torch::nn::Module& module, const StateDict& weights,
                     Strictness strictness = Strictness::kStrict);
+/// The same for a TorchScript module.
 KeyReport load_into(torch::jit::Module& module, const StateDict& weights,
                     Strictness strictness = Strictness::kStrict);
 
 /// A module's parameters and buffers by name, sharing their memory: in-place edits reach the
 /// module.
 StateDict state_dict_of(const torch::nn::Module& module);
+/// The same for a TorchScript module.
 StateDict state_dict_of(const torch::jit::Module& module);
 
 /// How a state dict is written.

@@ -4,7 +4,6 @@
 
 #include "suture/ablation.h"
 #include "suture/analysis.h"
-#include "suture/applied_vector.h"
 #include "suture/attention_heads.h"
 #include "suture/causal_model.h"
 #include "suture/checkpoint.h"
@@ -15,7 +14,10 @@
 #include "suture/evaluation.h"
 #include "suture/explorer.h"
 #include "suture/language_model.h"
+#include "suture/live_weights.h"
+#include "suture/lora.h"
 #include "suture/model_edit.h"
+#include "suture/name_mapping.h"
 #include "suture/plan.h"
 #include "suture/realised_change.h"
 #include "suture/run_options.h"

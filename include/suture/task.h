@@ -81,9 +81,13 @@ class Task {
   /// Reads a task file. Throws FormatError naming FILE:LINE, what was found and what was expected.
   static Task open(const std::string& path);
 
+  /// What its records ask; all are of one kind.
   TaskKind kind() const { return kind_; }
+  /// What results call it: of its header, else of its file.
   const std::string& name() const { return settings_.name; }
+  /// The header, with defaults where it says nothing.
   const TaskSettings& settings() const { return settings_; }
+  /// All records in the order of the file; at least one.
   const std::vector<TaskRecord>& records() const { return records_; }
 
   /// Digest of the header and all records, as hexadecimal text.

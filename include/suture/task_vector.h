@@ -15,8 +15,11 @@
 
 namespace suture {
 
+struct NameMapping;
+
 /// One number per tensor, and what they come to per layer and in total.
 struct LayerMeasure {
+  /// The number of one tensor.
   struct Tensor {
     std::string name;
     double value = 0;
@@ -55,9 +58,13 @@ class TaskVector {
   /// that the base lacks or has in another shape.
   static TaskVector open(const std::string& adapter, const Checkpoint& base);
 
-  /// `tuned - base`. Throws CompatibilityError listing every tensor that only one of them has or
-  /// whose shapes differ, or which cannot be computed with. Non-float tensors are no part of it.
+  /// `tuned - base`, under the names of `base`: where those of `tuned` are others and one reading
+  /// of them is clear (suture/name_mapping.h), `name_mappings` says how they were read. Throws
+  /// CompatibilityError listing every tensor that only one of them has or whose shapes differ, or
+  /// which cannot be computed with. Non-float tensors are no part of it.
   static TaskVector difference(const Checkpoint& tuned, const Checkpoint& base);
+  /// The same of tensors in memory, on any device. Shares them: a change to them changes the
+  /// vector.
   static TaskVector difference(const StateDict& tuned, const StateDict& base);
 
   /// A state dict that already holds differences, as a vector.
@@ -65,10 +72,12 @@ class TaskVector {
 
   /// The vector on the selected tensors, zero elsewhere.
   TaskVector only(const Selection& selection) const;
+  /// The same by the text form. Throws what `Selection::parse` throws.
   TaskVector only(std::string_view selection) const { return only(Selection::parse(selection)); }
 
   /// The vector on all but the selected tensors.
   TaskVector except(const Selection& selection) const { return only(!selection); }
+  /// The same by the text form. Throws what `Selection::parse` throws.
   TaskVector except(std::string_view selection) const {
     return except(Selection::parse(selection));
   }
@@ -77,10 +86,23 @@ class TaskVector {
   /// Throws UsageError when the vector has layers beyond the coefficients.
   TaskVector scaled_by_layer(std::vector<double> coefficients, double outside_layers = 1) const;
 
+  /// The vector under other names (suture/name_mapping.h): what was masked or scaled stays so.
+  /// Throws UsageError when the mapping was not made for these tensors, or has problems.
+  TaskVector renamed(const NameMapping& mapping) const;
+
+  /// The mappings that it is seen through: those of `renamed`, and of a difference whose two models
+  /// had other names. Empty for most.
+  std::vector<NameMapping> name_mappings() const;
+
+  /// The terms of both, in the order written; what only one has is zero in the other.
   friend TaskVector operator+(const TaskVector& a, const TaskVector& b);
+  /// `a + (-b)`.
   friend TaskVector operator-(const TaskVector& a, const TaskVector& b);
+  /// `-1 * a`.
   friend TaskVector operator-(const TaskVector& a);
+  /// Every coefficient times `scale`, in float64. Throws UsageError when one is then not finite.
   friend TaskVector operator*(double scale, const TaskVector& a);
+  /// The same.
   friend TaskVector operator*(const TaskVector& a, double scale) { return scale * a; }
 
   /// Names of the tensors that some term is not masked out of, in the order of the first term.
@@ -92,24 +114,32 @@ class TaskVector {
   /// L2 norms, dot products and cosines, accumulated in float64 in one streaming pass. The other
   /// vector may have other tensors; those that only one of them has count as zero in the other.
   double norm(const RunOptions& options = {}) const { return norms(options).total; }
+  /// By tensor, by layer and in total; each is the root of a sum of squares.
   LayerMeasure norms(const RunOptions& options = {}) const;
+  /// The total of `dots`.
   double dot(const TaskVector& other, const RunOptions& options = {}) const {
     return dots(other, options).total;
   }
+  /// Sums of products of the elements as computed: by tensor, by layer and in total.
   LayerMeasure dots(const TaskVector& other, const RunOptions& options = {}) const;
+  /// The total of `cosines`.
   double cosine(const TaskVector& other, const RunOptions& options = {}) const {
     return cosines(other, options).total;
   }
+  /// dot / (norm of the one * norm of the other), 0 where one of them is 0.
   LayerMeasure cosines(const TaskVector& other, const RunOptions& options = {}) const;
 
   /// One tensor of the vector, or all of them, as float32 (float64 where computed so) on `device`.
   at::Tensor materialize(std::string_view name, at::Device device = at::kCPU) const;
+  /// The same for a name in a string.
   at::Tensor materialize(const std::string& name, at::Device device = at::kCPU) const {
     return materialize(std::string_view(name), device);  // a string is a device, too
   }
+  /// The same for a literal.
   at::Tensor materialize(const char* name, at::Device device = at::kCPU) const {
     return materialize(std::string_view(name), device);
   }
+  /// All tensors of `names()`. Memory: the whole vector, four or eight bytes an element.
   StateDict materialize(at::Device device = at::kCPU, const RunOptions& options = {}) const;
 
   /// weights <- round(weights + scale * vector), in place, tensor by tensor on the device where it
@@ -117,12 +147,13 @@ class TaskVector {
   /// TARGET)` is TUNED and copies it may a float32 element differ in its last bit. Tensors that
   /// share memory (a tied head) are changed once. A cancelled run leaves some tensors changed and
   /// others not. Throws CompatibilityError, before anything has changed, when the vector has a
-  /// tensor that `weights` lacks or whose shape differs.
+  /// tensor that `weights` lacks or whose shape differs; names are not mapped here: see `renamed`.
   void apply_to(StateDict& weights, double scale = 1, const RunOptions& options = {}) const;
 
   struct Form;
   /// For the library's own use: the terms, and the vector that they make.
   const Form& form() const { return *form_; }
+  /// The vector that these terms make.
   static TaskVector of(std::shared_ptr<const Form> form) { return TaskVector(std::move(form)); }
 
  private:

@@ -51,6 +51,7 @@ class Tokenizer {
   std::string digest() const;
 
  private:
+  // What all copies share.
   struct Content;
   explicit Tokenizer(std::shared_ptr<const Content> content) : content_(std::move(content)) {}
   std::shared_ptr<const Content> content_;

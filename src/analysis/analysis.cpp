@@ -122,7 +122,9 @@ void add_stored_base_norms(const AnalyzedVector& analyzed, std::size_t position,
   if (checkpoint == nullptr || !is_vector(*checkpoint)) return;
   const auto norms = require_vector(*checkpoint).base_norms;
   for (TensorMeasures& tensor : tensors) {
-    const auto at = norms.find(tensor.name);
+    const TensorInfo* info = terms.front().minuend->find(tensor.name);
+    const std::string stored = info == nullptr ? "" : terms.front().minuend->stored_as(*info);
+    const auto at = norms.find(stored.empty() ? tensor.name : stored);
     if (at != norms.end() && tensor.values[position].count > 0)
       tensor.base_squares[position] = at->second * at->second;
   }

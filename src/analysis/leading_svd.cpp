@@ -11,6 +11,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/grad_mode.h>
 
+#include "kernels/gram.h"
 #include "stream/worker_pool.h"
 
 namespace suture {
@@ -62,11 +63,11 @@ LeadingSvd full_svd(const at::Tensor& matrix, const LeadingSvdOptions& options) 
 }
 
 // Rounding of a'a in a's own precision: its largest singular value, in |a|_F^2 epsilon. Sums of
-// kGramRows terms at random err by some epsilon; those of one sign and size by a few more.
+// some hundred terms at random err by some epsilon; those of one sign and size by a few more.
 constexpr double kGramRounding = 16;
-constexpr std::int64_t kGramRows = 4096;  // then sums go on in float64
 constexpr std::int64_t kGramSide = 2048;  // of larger ones a'a costs more than products with a
-constexpr std::int64_t kGramStrips = 8;   // of which only one half is computed
+constexpr std::int64_t kGramRows = 4096;  // of a part, which one thread multiplies
+constexpr std::int64_t kGramParts = 8;
 constexpr double kLargestSquares = 1e24;  // |a|_F^2 as large, or as small, is safe in float32
 constexpr double kSmallest = std::numeric_limits<double>::min();
 
@@ -75,18 +76,32 @@ double epsilon_of(const at::Tensor& a) {
                                         : std::numeric_limits<float>::epsilon();
 }
 
-at::Tensor gram_of(const at::Tensor& a) {
-  const std::int64_t side = a.size(1), strip = (side + kGramStrips - 1) / kGramStrips;
-  at::Tensor sum = at::zeros({side, side}, a.options().dtype(at::kDouble));
-  for (std::int64_t row = 0; row < a.size(0); row += kGramRows) {
-    const at::Tensor rows = a.narrow(0, row, std::min(kGramRows, a.size(0) - row));
-    for (std::int64_t first = 0; first < side; first += strip) {
-      const std::int64_t count = std::min(strip, side - first), end = first + count;
-      sum.narrow(0, first, count)
-          .narrow(1, 0, end)
-          .add_(rows.narrow(1, first, count).t().mm(rows.narrow(1, 0, end)));
-    }
-  }
+kernels::MatrixRows rows_of(const at::Tensor& a, std::int64_t begin, std::int64_t end) {
+  const auto size = [](std::int64_t value) { return static_cast<std::size_t>(value); };
+  return {a.const_data_ptr<float>() + begin * a.stride(0), size(end - begin), size(a.size(1)),
+          size(a.stride(0)), size(a.stride(1))};
+}
+
+// As many sums as there are parts, so that they do not depend on the number of threads.
+at::Tensor gram_on_cpu(const at::Tensor& a, const RunOptions& run) {
+  const std::int64_t parts = std::clamp<std::int64_t>(a.size(0) / kGramRows, 1, kGramParts);
+  const auto side =
+      static_cast<std::int64_t>(kernels::gram_side(static_cast<std::size_t>(a.size(1))));
+  const at::Tensor sums = at::zeros({parts, side, side}, at::kDouble);
+  stream::run_jobs(static_cast<std::size_t>(parts), run, [&]() -> stream::Worker {
+    return [&](std::size_t job) {
+      const auto part = static_cast<std::int64_t>(job);
+      kernels::add_gram(rows_of(a, a.size(0) * part / parts, a.size(0) * (part + 1) / parts),
+                        sums.mutable_data_ptr<double>() + part * side * side);
+    };
+  });
+  const at::Tensor sum = parts == 1 ? sums[0] : sums.sum(0);
+  return sum.narrow(0, 0, a.size(1)).narrow(1, 0, a.size(1));
+}
+
+at::Tensor gram_of(const at::Tensor& a, const RunOptions* run) {
+  if (!a.is_cpu() || a.scalar_type() != at::kFloat) return a.t().mm(a);
+  const at::Tensor sum = gram_on_cpu(a, run != nullptr ? *run : RunOptions{});
   return (sum.tril() + sum.tril(-1).t()).to(a.scalar_type());
 }
 
@@ -250,7 +265,7 @@ LeadingSvd svd_by_products(const at::Tensor& a, const Sketch& sketch,
 // later values are those of a'a as it was rounded, the first values those of a on these directions.
 std::optional<LeadingSvd> svd_by_gram(const at::Tensor& a, const Sketch& sketch,
                                       const LeadingSvdOptions& options) {
-  const GramProduct product{a, gram_of(a)};
+  const GramProduct product{a, gram_of(a, options.run)};
   const double trace = product.gram.trace().item<double>();
   if (!(trace > 1 / kLargestSquares && trace < kLargestSquares)) return {};
   const at::Tensor basis = krylov_basis(product, sketch.start, {}, sketch.blocks, options.run);

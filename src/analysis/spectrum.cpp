@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <numeric>
 #include <unordered_map>
 
@@ -15,6 +16,7 @@
 #include "analysis/rank_bounds.h"
 #include "analysis/subspaces.h"
 #include "analysis/weight_masks.h"
+#include "core/one_torch_thread.h"
 #include "core/scalar_type.h"
 #include "stream/worker_pool.h"
 #include "surgery/materialize.h"
@@ -23,6 +25,7 @@ namespace suture {
 namespace {
 
 constexpr double kMaskShare = 0.3;
+constexpr std::uint64_t kSmallMatrix = std::uint64_t{8} << 20;  // entries
 
 // One vector on the tensor at hand.
 struct Matrix {
@@ -73,11 +76,6 @@ class SpectrumPass {
  public:
   SpectrumPass(const std::vector<AnalyzedVector>& vectors, const SpectrumOptions& options)
       : vectors_(vectors), options_(options) {
-    svd_options_.rank = options.rank;
-    svd_options_.seed = options.seed;
-    svd_options_.exact_side = options.exact_side;
-    svd_options_.run = &options.run;
-    svd_options_.with_vectors = vectors.size() > 1;  // pairs compare them
     report_.rank = options.rank;
     report_.seed = options.seed;
     for (std::size_t j = 0; j < vectors.size(); ++j) {
@@ -93,10 +91,16 @@ class SpectrumPass {
         std::accumulate(report_.tensors.begin(), report_.tensors.end(), std::uint64_t{0},
                         [](std::uint64_t sum, const SpectrumRow& row) { return sum + size(row); });
     stream::ProgressMeter meter(options_.run, "spectra", elements * sizeof(float));
+    std::vector<SpectrumRow*> small;
     for (SpectrumRow& row : report_.tensors) {
-      measure(row);
-      meter.add(size(row) * sizeof(float));
+      if (is_small(row)) {
+        small.push_back(&row);
+      } else {
+        measure(row, options_.run);
+        meter.add(size(row) * sizeof(float));
+      }
     }
+    measure_at_once(small, meter);
     meter.finish();
     return std::move(report_);
   }
@@ -104,6 +108,25 @@ class SpectrumPass {
  private:
   static std::uint64_t size(const SpectrumRow& row) {
     return static_cast<std::uint64_t>(row.shape[0]) * static_cast<std::uint64_t>(row.shape[1]);
+  }
+
+  bool is_small(const SpectrumRow& row) const {
+    return options_.device.is_cpu() && size(row) <= kSmallMatrix;
+  }
+
+  // Much of a small matrix's time goes to steps that one thread takes: several at once, then, each
+  // on one thread from first to last.
+  void measure_at_once(const std::vector<SpectrumRow*>& rows, stream::ProgressMeter& meter) const {
+    RunOptions on_one_thread = options_.run;
+    on_one_thread.threads = 1;
+    stream::run_jobs(rows.size(), options_.run, [&]() -> stream::Worker {
+      const auto alone = std::make_shared<OneTorchThread>(true);
+      return [&, alone](std::size_t job) {
+        const at::NoGradGuard no_grad;
+        measure(*rows[job], on_one_thread);
+        meter.add(size(*rows[job]) * sizeof(float));
+      };
+    });
   }
 
   void list_tensors() {
@@ -134,39 +157,49 @@ class SpectrumPass {
     }
   }
 
-  void measure(SpectrumRow& row) {
+  void measure(SpectrumRow& row, const RunOptions& run) const {
     row.vectors.resize(vectors_.size());
     row.reasons.resize(vectors_.size());
     row.pairs.resize(report_.pairs.size());
     std::vector<Matrix> matrices(vectors_.size());
     for (std::size_t v = 0; v < vectors_.size(); ++v) {
-      stream::check_cancelled(options_.run);
+      stream::check_cancelled(run);
       const auto terms = active_terms(vectors_[v].vector.form(), row.name);
       if (terms.empty()) continue;
-      matrices[v].delta = materialize_terms(terms, options_.run).to(options_.device);
-      measure(row, v, matrices[v]);
+      matrices[v].delta = materialize_terms(terms, run).to(options_.device);
+      measure(row, v, matrices[v], run);
     }
     for (std::size_t p = 0; p < report_.pairs.size(); ++p) {
       const auto [i, j] = report_.pairs[p];
       if (!row.vectors[i] || !row.vectors[j]) continue;
-      stream::check_cancelled(options_.run);
+      stream::check_cancelled(run);
       PairSpectrum& pair = row.pairs[p].emplace();
       compare_subspaces(matrices[i].svd, matrices[j].svd, options_.rank, pair);
       compare_signs_and_masks(matrices[i].delta, matrices[j].delta, pair);
     }
   }
 
-  void measure(SpectrumRow& row, std::size_t v, Matrix& matrix) {
+  LeadingSvdOptions svd_options(const RunOptions& run) const {
+    LeadingSvdOptions options;
+    options.rank = options_.rank;
+    options.seed = options_.seed;
+    options.exact_side = options_.exact_side;
+    options.run = &run;
+    options.with_vectors = vectors_.size() > 1;  // pairs compare them
+    return options;
+  }
+
+  void measure(SpectrumRow& row, std::size_t v, Matrix& matrix, const RunOptions& run) const {
     if (const std::int64_t bad = count_non_finite(matrix.delta); bad > 0) {
       row.reasons[v] = reason_of(bad);
       return;
     }
     TensorSpectrum& spectrum = row.vectors[v].emplace();
-    matrix.svd = leading_svd(matrix.delta, svd_options_);
+    matrix.svd = leading_svd(matrix.delta, svd_options(run));
     add_singular_values(matrix.svd, matrix.delta, options_.rank, spectrum);
     spectrum.unchanged_bitwise = zero_share(matrix.delta);
     if (const at::Tensor base = base_matrix(row, v); base.defined())
-      compare_with_base(matrix.delta, base, spectrum);
+      compare_with_base(matrix.delta, base, spectrum, run);
   }
 
   // Undefined where there is none that can be computed with.
@@ -186,12 +219,12 @@ class SpectrumPass {
     return read.to(options_.device);
   }
 
-  void compare_with_base(const at::Tensor& delta, const at::Tensor& base,
-                         TensorSpectrum& spectrum) const {
+  void compare_with_base(const at::Tensor& delta, const at::Tensor& base, TensorSpectrum& spectrum,
+                         const RunOptions& run) const {
     spectrum.unchanged_relative = relatively_unchanged_share(delta, base);
     spectrum.realisable = realisable_share(delta, base);
     spectrum.changed_in_small_weights = changed_among(delta, base, Extreme::kSmallest, kMaskShare);
-    LeadingSvdOptions options = svd_options_;
+    LeadingSvdOptions options = svd_options(run);
     options.with_bounds = false;
     options.with_vectors = true;
     const LeadingSvd of_base = leading_svd(base, options);
@@ -204,7 +237,6 @@ class SpectrumPass {
 
   const std::vector<AnalyzedVector>& vectors_;
   const SpectrumOptions& options_;
-  LeadingSvdOptions svd_options_;
   std::vector<SourcePtr> bases_;
   SpectrumReport report_;
 };

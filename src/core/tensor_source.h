@@ -37,8 +37,10 @@ class TensorSource {
   virtual void read(const TensorInfo& tensor, std::uint64_t begin, std::size_t bytes,
                     void* out) const = 0;
 
-  /// The dense tensor itself where the source is a state dict, on whatever device; null otherwise.
+  /// The dense tensor itself where the source is a state dict, on whatever device, or one that it
+  /// is a run of, from element `first_in_memory` on; null otherwise.
   virtual const at::Tensor* in_memory(const TensorInfo&) const { return nullptr; }
+  virtual std::uint64_t first_in_memory(const TensorInfo&) const { return 0; }
 
   /// Throws IoError when the source is no longer what it was.
   virtual void verify_unchanged() const = 0;
@@ -51,6 +53,9 @@ class TensorSource {
 
   /// What a tensor that is not in a file as described is made from there; empty for others.
   virtual std::vector<const TensorInfo*> parts_in_file(const TensorInfo&) const { return {}; }
+
+  /// What the tensor is called where it is kept, if it has another name there: raw bytes of names.
+  virtual std::string stored_as(const TensorInfo&) const { return {}; }
 
   /// Bytes that reading `count` elements from `first` on takes: those of the elements, or of what
   /// they are made from. Adjoining ranges add up to their union. Tensors of less than a byte an

@@ -144,6 +144,13 @@ enum Opcode : unsigned char {
 
 }  // namespace
 
+const KnownGlobal* find_global(GlobalRole role, Dtype dtype) {
+  for (const KnownGlobal& row : kKnownGlobals) {
+    if (row.role == role && row.dtype == dtype) return &row;
+  }
+  return nullptr;
+}
+
 std::int64_t Pickle::integer(Id id) const {
   return static_cast<std::int64_t>(std::uint64_t{values_[id].b} << 32 | values_[id].a);
 }

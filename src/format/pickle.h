@@ -37,6 +37,9 @@ struct KnownGlobal {
   std::optional<Dtype> dtype;  ///< For storages and dtypes that safetensors has too.
 };
 
+/// The table's first row of that role for that dtype, or nullptr.
+const KnownGlobal* find_global(GlobalRole role, Dtype dtype);
+
 /// What a pickled value is.
 enum class PickleKind : std::uint8_t {
   kOther,  ///< Without interest: None, floats, bytes, integers over 64 bits, lists.

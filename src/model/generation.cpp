@@ -8,8 +8,8 @@
 
 #include "suture/error.h"
 
+#include "core/one_torch_thread.h"
 #include "kernels/weight_product.h"
-#include "model/one_torch_thread.h"
 #include "model/sampler.h"
 #include "model/scoring.h"
 

@@ -39,6 +39,8 @@ Json describe(const Compatibility& compatibility) {
                                 {"meaning", finding.meaning},
                                 {"remedy", finding.remedy}});
   }
+  for (const NamesRead& read : compatibility.names)
+    json["names"].push_back({{"model", read.model}, {"under", read.under}, {"rules", read.rules}});
   json["kinship"] = Json::array();
   for (const KinshipPair& pair : compatibility.kinship) {
     json["kinship"].push_back({{"first", pair.first},
@@ -74,6 +76,7 @@ Json describe(const PlannedOperand& operand) {
   json["bytes"] = operand.bytes;
   json["dtype"] = name_of(operand.dtype);
   json["shape"] = operand.shape;
+  if (!operand.stored_as.empty()) json["stored_as"] = operand.stored_as;
   if (operand.strided) json["strided"] = true;
   for (const PlannedPart& part : operand.parts) {
     json["parts"].push_back({{"name", part.name},

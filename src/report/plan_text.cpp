@@ -79,7 +79,7 @@ std::string exact_number(double value) {
 std::string describe(const PlannedOperand& operand, const PlannedTensor& tensor) {
   std::string text = "    " + printable(operand.model) + ": ";
   if (!operand.parts.empty()) {
-    text += "sparse, " + human_bytes(operand.bytes);
+    text += (operand.stored_as.empty() ? "sparse, " : "in parts, ") + human_bytes(operand.bytes);
   } else if (operand.file.empty()) {
     text += "in memory";
   } else if (operand.strided) {
@@ -91,6 +91,7 @@ std::string describe(const PlannedOperand& operand, const PlannedTensor& tensor)
   }
   text += ", " + std::string(name_of(operand.dtype));
   if (operand.shape != tensor.shape) text += " " + to_string(operand.shape);
+  if (!operand.stored_as.empty()) text += ", there " + printable(operand.stored_as);
   text += "\n";
   for (const PlannedPart& part : operand.parts) {
     text += "      " + printable(part.name) + ": " + printable(part.file) + ", bytes " +

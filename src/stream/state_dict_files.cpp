@@ -9,6 +9,7 @@
 #include "core/scalar_type.h"
 #include "core/tensor_source.h"
 #include "format/staged_output.h"
+#include "stream/state_dict_archive.h"
 #include "stream/weights_writer.h"
 #include "stream/worker_pool.h"
 
@@ -67,6 +68,19 @@ stream::WeightsLayout lay_out(const fs::path& path, bool single,
              : stream::lay_out_shards(tensors, "model", options.metadata, options.max_shard_bytes);
 }
 
+// What has no elements in memory, or none of its own, cannot be written.
+void require_plain(const StateDict& weights, const std::string& path) {
+  for (const auto& [name, tensor] : weights) {
+    const char* found = !tensor.defined()  ? "an undefined tensor"
+                        : tensor.is_meta() ? "a tensor without data"
+                        : tensor.layout() != at::kStrided || tensor.is_nested()
+                            ? "a sparse or nested tensor"
+                            : nullptr;
+    if (found != nullptr)
+      throw UsageError({path, name, found, "a dense tensor", "convert it or leave it out"});
+  }
+}
+
 }  // namespace
 
 StateDict load(const Checkpoint& checkpoint, at::Device device, const RunOptions& options) {
@@ -88,6 +102,8 @@ StateDict load(const std::string& location, at::Device device, const RunOptions&
 }
 
 void save(const StateDict& weights, const std::string& path, const SaveOptions& options) {
+  require_plain(weights, path);
+  if (stream::names_torch_archive(path)) return stream::save_torch_archive(weights, path, options);
   const bool single = fs::path(path).extension() == ".safetensors";
   const SourcePtr source = make_source(weights, path);
   format::StagedOutput stage(

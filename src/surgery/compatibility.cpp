@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstdio>
 #include <memory>
+#include <set>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 
@@ -11,107 +13,20 @@
 #include "suture/site.h"
 
 #include "core/nearest_name.h"
-#include "surgery/form.h"
-#include "surgery/kinship.h"
-#include "surgery/model_config.h"
+#include "surgery/name_mapping.h"
+#include "surgery/participant.h"
 #include "surgery/sparse_source.h"
-#include "surgery/tokenizer_content.h"
-#include "surgery/vector_metadata.h"
 
 namespace suture {
 namespace {
 
-// All that is known of one model before its data is read.
-struct Participant {
-  std::string name;
-  const std::vector<TensorInfo>* tensors = nullptr;
-  bool is_vector = false;  // a stored vector: may lack tensors, and is not compared by dtype
-  const AdapterFacts* adapter = nullptr;  // a LoRA adapter, which has no config of a model
-  bool has_config = false;
-  ModelConfig config;
-  std::shared_ptr<const TokenizerContent> tokenizer;
-  std::string tokenizer_digest;  // empty when unknown
-  WeightSample sample;
-};
-
-Participant model_participant(const TensorSource& source, TokenizerReader& tokenizers) {
-  Participant participant;
-  participant.name = printable(source.name());
-  participant.tensors = &source.tensors();
-  participant.sample = sample_weights(source);
-  if (const Checkpoint* checkpoint = source.checkpoint()) {
-    if (auto config = read_model_config(checkpoint->folder())) {
-      participant.has_config = true;
-      participant.config = std::move(*config);
-    }
-    participant.tokenizer = tokenizers.read(checkpoint->folder());
-    if (participant.tokenizer)
-      participant.tokenizer_digest = to_hex(participant.tokenizer->digest());
-  }
-  return participant;
-}
-
-Participant vector_participant(const TensorSource& source, TokenizerReader& tokenizers) {
-  const VectorMetadata metadata = require_vector(*source.checkpoint());
-  Participant participant;
-  participant.name = printable(source.name());
-  participant.tensors = &source.tensors();
-  participant.is_vector = true;
-  participant.has_config = !metadata.architecture.empty();
-  participant.config.architecture = metadata.architecture;
-  participant.config.tied_embeddings = metadata.tied_embeddings;
-  participant.config.structure = metadata.structure;
-  participant.config.meaning = metadata.meaning;
-  participant.tokenizer = tokenizers.read(source.checkpoint()->folder());
-  participant.tokenizer_digest = metadata.tokenizer_digest;
-  participant.sample = metadata.base_sample;
-  return participant;
-}
-
-// What stands beside an adapter says little of a model; its base, where it is given, says all.
-Participant adapter_participant(const TensorSource& source, TokenizerReader& tokenizers) {
-  Participant participant;
-  const AdapterFacts& facts = *source.adapter();
-  if (facts.base) participant = model_participant(*make_source(*facts.base), tokenizers);
-  participant.name = printable(source.name());
-  participant.tensors = &source.tensors();
-  participant.is_vector = true;
-  participant.adapter = &facts;
-  if (const auto own = tokenizers.read(source.checkpoint()->folder())) {
-    participant.tokenizer = own;
-    participant.tokenizer_digest = to_hex(own->digest());
-  }
-  return participant;
-}
-
-Participant participant_of(const TensorSource& source, TokenizerReader& tokenizers) {
-  if (source.adapter() != nullptr) return adapter_participant(source, tokenizers);
-  const bool stored_vector = source.checkpoint() != nullptr && is_vector(*source.checkpoint());
-  return stored_vector ? vector_participant(source, tokenizers)
-                       : model_participant(source, tokenizers);
-}
-
-// A state dict of differences is no model: it has no kin, and may lack tensors.
-bool holds_differences(const TensorSource& source, const TaskVector::Form& form) {
-  return std::any_of(form.terms.begin(), form.terms.end(), [&](const Term& term) {
-    return term.minuend.get() == &source && !term.subtrahend;
-  });
-}
-
-Participant participant_of(const TensorSource& source, const TaskVector::Form& form,
-                           TokenizerReader& tokenizers) {
-  Participant participant = participant_of(source, tokenizers);
-  if (!participant.is_vector && holds_differences(source, form)) {
-    participant.is_vector = true;
-    participant.sample = {};
-  }
-  return participant;
-}
-
-int layer_count(const std::vector<TensorInfo>& tensors) {
+int layer_count(const std::vector<TensorInfo>& tensors, const std::set<std::string_view>& towers) {
   int count = 0;
-  for (const TensorInfo& tensor : tensors)
-    count = std::max(count, site_of(tensor.name).layer.value_or(-1) + 1);
+  for (const TensorInfo& tensor : tensors) {
+    const auto tower = tower_of(tensor.name);
+    if (towers.empty() || (tower && towers.count(*tower) > 0))
+      count = std::max(count, site_of(tensor.name).layer.value_or(-1) + 1);
+  }
   return count;
 }
 
@@ -142,6 +57,8 @@ class Comparison {
       : reference_(reference), other_(other), options_(options), result_(result) {}
 
   void run() {
+    towers_ = common_towers(*reference_.tensors, *other_.tensors);
+    report_names();
     compare_configs();
     compare_layers();
     compare_tensors();
@@ -165,12 +82,15 @@ class Comparison {
            other_.name;
   }
 
+  void report_names();
   void compare_configs();
+  void compare_tied();
   void compare_settings();
   void compare_layers();
   void compare_tensors();
   void compare_shape(const TensorInfo& mine, const TensorInfo& theirs);
   void report_tensors();
+  void report_other_towers();
   void report_head(bool in_reference);
   void compare_tokenizers();
   void compare_token_ids();
@@ -182,8 +102,41 @@ class Comparison {
   const Participant& other_;
   const CheckOptions& options_;
   Compatibility& result_;
+  std::set<std::string_view> towers_;  // that both have
   std::vector<std::string> only_reference_, only_other_, shapes_, vocabulary_, kinds_, dtypes_;
 };
+
+void Comparison::report_names() {
+  for (const auto& [mapping, under] : {std::pair{&other_.own_mapping, std::string("its base")},
+                                       {&other_.mapping, reference_.name}}) {
+    if (mapping->empty()) continue;
+    result_.names.push_back({other_.name, under, mapping->rules});
+    report(Severity::kWarning, "names",
+           other_.name + " is read under the names of " + under + ": " + mapping->to_string(),
+           "each tensor is taken for the one that has its place there, by name and shape", "");
+  }
+  for (const std::string& problem : other_.mapping.problems) {
+    report(Severity::kBlocker, "names", "in " + other_.name + ", " + problem,
+           "its names are not those of " + reference_.name + ", and no reading of them is certain",
+           "use models with the same names, or --allow names to leave them unmapped");
+  }
+}
+
+void Comparison::compare_tied() {
+  const bool tied = reference_.config.tied_embeddings;
+  if (tied == other_.config.tied_embeddings) return;
+  const auto word = [](bool is_tied) { return std::string(is_tied ? "tied" : "untied"); };
+  const std::string found = "embeddings: " + against(word(tied), word(!tied));
+  if (!tied && options_.head == HeadPolicy::kEmbedding) {
+    return report(Severity::kWarning, "tied", found,
+                  "the head of " + reference_.name + " gets the change of the embedding, too", "");
+  }
+  report(Severity::kBlocker, "tied", found,
+         "the head is a copy of the embedding in one and a tensor of its own in the other",
+         tied ? "use models that agree, or --allow tied to leave the head's part out"
+              : "use models that agree, --head embedding to give the head the change of the "
+                "embedding, too, or --allow tied to leave the head as it is");
+}
 
 void Comparison::compare_configs() {
   if (other_.adapter != nullptr && !other_.has_config) {
@@ -207,14 +160,7 @@ void Comparison::compare_configs() {
            "the same tensor name may mean something else", "use models of one architecture");
   }
   compare_settings();
-  if (reference_.config.tied_embeddings != other_.config.tied_embeddings) {
-    const auto word = [](bool tied) { return std::string(tied ? "tied" : "untied"); };
-    report(Severity::kBlocker, "tied",
-           "embeddings: " + against(word(reference_.config.tied_embeddings),
-                                    word(other_.config.tied_embeddings)),
-           "the head is a copy of the embedding in one and a tensor of its own in the other",
-           "use models that agree, or --allow tied to leave the head's part out");
-  }
+  compare_tied();
 }
 
 void Comparison::compare_settings() {
@@ -244,7 +190,8 @@ void Comparison::compare_settings() {
 }
 
 void Comparison::compare_layers() {
-  const int mine = layer_count(*reference_.tensors), theirs = layer_count(*other_.tensors);
+  const int mine = layer_count(*reference_.tensors, towers_),
+            theirs = layer_count(*other_.tensors, towers_);
   // A vector on a selection of layers is no shorter model.
   if (mine == theirs || (other_.is_vector && theirs < mine)) return;
   report(Severity::kBlocker, "layers",
@@ -300,7 +247,37 @@ bool take_head(std::vector<std::string>& names) {
   return true;
 }
 
+// A vision encoder beside the decoder is no part of a text model's difference.
+void Comparison::report_other_towers() {
+  std::set<std::string_view> towers;
+  for (const TensorInfo& tensor : *reference_.tensors)
+    if (const auto tower = tower_of(tensor.name)) towers.insert(*tower);
+  const auto is_elsewhere = [&](const std::string& name) {
+    if (const auto tower = tower_of(name)) return towers_.count(*tower) == 0;
+    std::string_view longest;
+    bool has_tower = false;
+    for (const std::string_view tower : towers) {
+      if (name.compare(0, tower.size(), tower) != 0 || tower.size() < longest.size()) continue;
+      longest = tower;
+      has_tower = true;
+    }
+    return site_of(name).block != Block::kHead && (!has_tower || towers_.count(longest) == 0);
+  };
+  if (towers_.empty() || towers.size() == towers_.size()) return;
+  const auto at = std::stable_partition(only_reference_.begin(), only_reference_.end(),
+                                        [&](const auto& name) { return !is_elsewhere(name); });
+  const std::vector<std::string> others(at, only_reference_.end());
+  only_reference_.erase(at, only_reference_.end());
+  if (others.empty() || other_.is_vector) return;
+  report(Severity::kNote, "tensors",
+         std::to_string(others.size()) + " tensors of " + reference_.name +
+             " are outside of what it shares with " + other_.name + ", such as " +
+             printable(others.front()),
+         "they stay as they are", "");
+}
+
 void Comparison::report_tensors() {
+  report_other_towers();
   if (reference_.config.tied_embeddings || other_.config.tied_embeddings) {
     if (take_head(only_reference_)) report_head(true);
     if (take_head(only_other_)) report_head(false);
@@ -356,7 +333,9 @@ void Comparison::compare_tied_adapter() {
   for (const TensorInfo& tensor : *other_.tensors) {
     const Block block = site_of(tensor.name).block;
     if (block != Block::kEmbedding && block != Block::kHead) continue;
-    const bool is_whole = std::find(whole.begin(), whole.end(), tensor.name) != whole.end();
+    const bool is_whole = std::any_of(whole.begin(), whole.end(), [&](const std::string& name) {
+      return site_of(name).block == block;  // its own name: the tensor may have been renamed
+    });
     const std::string changes = other_.name + " changes " + printable(tensor.name);
     if (block == Block::kHead && !other_.adapter->keeps_tied) {
       report(Severity::kBlocker, "tied", changes + ", which " + reference_.name + " ties",
@@ -437,7 +416,8 @@ void Comparison::compare_token_ids() {
 
 void Comparison::compare_kinship() {
   if (reference_.sample.empty() || other_.sample.empty()) return;
-  const Kinship kinship = kinship_of(other_.sample, reference_.sample);
+  const Kinship kinship = kinship_of(
+      other_.sample, other_.reference_sample.empty() ? reference_.sample : other_.reference_sample);
   if (kinship.compared == 0) return;
   if (!std::isfinite(kinship.relative_distance)) {
     return report(Severity::kWarning, "kinship",
@@ -527,9 +507,9 @@ bool Compatibility::fit() const {
 
 const std::vector<std::string>& compatibility_topics() {
   static const std::vector<std::string> topics{
-      "architecture", "config",       "dtypes", "kinship",   "layers",
-      "norm",         "quantisation", "rope",   "settings",  "shapes",
-      "structure",    "tensors",      "tied",   "tokenizer", "vocabulary"};
+      "architecture", "config",       "dtypes",    "kinship",   "layers", "names",
+      "norm",         "quantisation", "rope",      "settings",  "shapes", "structure",
+      "tensors",      "tied",         "tokenizer", "vocabulary"};
   return topics;
 }
 
@@ -541,7 +521,9 @@ Compatibility check(const std::vector<Checkpoint>& models, const CheckOptions& o
   TokenizerReader tokenizers;
   for (const Checkpoint& model : models) {
     sources.push_back(open_source(model));
-    participants.push_back(participant_of(*sources.back(), tokenizers));
+    participants.push_back(participant_of(sources.back(), tokenizers));
+    if (participants.size() > 1)
+      read_names(participants.back(), *sources.back(), participants.front(), options);
   }
   Compatibility result = compare_all(participants, options);
   add_kinship_among_others(participants, result);
@@ -552,9 +534,12 @@ Compatibility check(const Checkpoint& target, const TaskVector& vector,
                     const CheckOptions& options) {
   const SourcePtr target_source = make_source(target);
   TokenizerReader tokenizers;
-  std::vector<Participant> participants{participant_of(*target_source, tokenizers)};
-  for (const SourcePtr& source : sources_of(vector.form()))
-    participants.push_back(participant_of(*source, vector.form(), tokenizers));
+  std::vector<Participant> participants{participant_of(target_source, tokenizers)};
+  for (const SourcePtr& source : sources_of(vector.form())) {
+    participants.push_back(participant_of(source, vector.form(), tokenizers));
+    read_names(participants.back(), reader_of(source, vector.form()), participants.front(),
+               options);
+  }
   return compare_all(participants, options);
 }
 

@@ -17,6 +17,7 @@
 #include "stream/worker_pool.h"
 #include "surgery/donor_survey.h"
 #include "surgery/dtype_forecast.h"
+#include "surgery/mapped_source.h"
 #include "surgery/model_config.h"
 #include "surgery/output.h"
 #include "surgery/plan.h"
@@ -52,6 +53,7 @@ class Extraction {
     refuse_unwritable(path_, options_.replace_existing);
     report_.compatibility = check_donors();
     require_fit(report_.compatibility);
+    tuned_ = under_names_of(tuned_, *base_);
     read_settings();
     report_.left_out = require_equal_non_floats(*tuned_, *base_);
     plan_tensors();
@@ -306,6 +308,7 @@ VectorMetadata Extraction::describe(Findings findings) const {
   if (tuned_tokenizer_) metadata.tokenizer_digest = to_hex(tuned_tokenizer_->digest());
   metadata.base_sample = sample_weights(*base_);
   metadata.left_out = report_.left_out;
+  if (const NameMapping* mapping = mapping_of(*tuned_)) metadata.names = mapping->rules;
   for (const std::size_t i : sparse_) {
     const TensorInfo& info = outputs_[i].info;
     metadata.sparse[info.name] = {info.dtype, info.shape};

@@ -20,7 +20,8 @@ class NoSink : public stream::TensorSink {
 RealisedChanges foresee_change(const Checkpoint& target, const TaskVector& vector,
                                VocabularyPolicy vocabulary, const RunOptions& options) {
   const SourcePtr source = make_source(target);
-  InjectedTensors tensors(source, vector, vocabulary);
+  const TaskVector named = under_names_of(target, vector);
+  InjectedTensors tensors(source, named, vocabulary);
   std::vector<OutputTensor> outputs;
   for (const TensorInfo& tensor : source->tensors()) {
     OutputTensor output = tensors.plan(tensor);

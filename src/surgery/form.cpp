@@ -5,6 +5,9 @@
 
 #include "suture/error.h"
 
+#include "surgery/mapped_source.h"
+#include "surgery/renamed_vector.h"
+
 namespace suture {
 namespace {
 
@@ -59,6 +62,10 @@ double gate_scale(const Gate& gate, std::string_view tensor_name) {
   if (const auto* selection = std::get_if<Selection>(&gate)) {
     return selection->matches(tensor_name) ? 1 : 0;
   }
+  if (const auto* named = std::get_if<NamedScales>(&gate)) {
+    const auto at = named->scales.find(tensor_name);
+    return at == named->scales.end() ? 0 : at->second;
+  }
   const auto& scales = std::get<LayerScales>(gate);
   const Site site = site_of(tensor_name);
   return site.layer ? scales.layers.at(static_cast<std::size_t>(*site.layer))
@@ -72,9 +79,24 @@ std::shared_ptr<const TaskVector::Form> single_term(SourcePtr minuend, SourcePtr
       TaskVector::Form{{Term{1, std::move(minuend), std::move(subtrahend), {}}}});
 }
 
+SourcePtr under_names_of(SourcePtr tuned, const TensorSource& base) {
+  const NameMapping mapping = mapping_onto(*tuned, base, {});
+  return mapping.empty() ? tuned : rename_source(std::move(tuned), mapping);
+}
+
 std::shared_ptr<const TaskVector::Form> difference_of(SourcePtr tuned, SourcePtr base) {
+  tuned = under_names_of(std::move(tuned), *base);
   DifferenceCheck(*tuned, *base).require();
   return single_term(std::move(tuned), std::move(base));
+}
+
+double Term::gates_on(std::string_view tensor_name) const {
+  double scale = 1;
+  for (const Gate& gate : gates) {
+    if (scale == 0) break;
+    scale *= gate_scale(gate, tensor_name);
+  }
+  return scale;
 }
 
 double Term::scale_on(std::string_view tensor_name) const {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -20,8 +22,17 @@ struct LayerScales {
   double outside_layers = 1;
 };
 
+/// Gates on tensors that have been renamed since, as one factor for each new name; 0 for others.
+struct NamedScales {
+  std::map<std::string, double, std::less<>> scales;
+  std::string text;  ///< The gates as a formula shows them.
+};
+
 /// What multiplies a term tensor by tensor: a mask or per-layer coefficients.
-using Gate = std::variant<Selection, LayerScales>;
+using Gate = std::variant<Selection, LayerScales, NamedScales>;
+
+/// A gate as a formula shows it: `.only(layer=3)`.
+std::string describe_gate(const Gate& gate);
 
 /// `coefficient * gates * (minuend - subtrahend)`; without a subtrahend the minuend holds
 /// differences.
@@ -30,6 +41,9 @@ struct Term {
   SourcePtr minuend;
   SourcePtr subtrahend;
   std::vector<Gate> gates;
+
+  /// The product of the gates on one tensor.
+  double gates_on(std::string_view tensor_name) const;
 
   /// What this term is multiplied by on one tensor; 0 where it is masked out.
   double scale_on(std::string_view tensor_name) const;
@@ -42,7 +56,12 @@ struct TaskVector::Form {
 /// The vector that a source of differences is.
 std::shared_ptr<const TaskVector::Form> single_term(SourcePtr minuend, SourcePtr subtrahend);
 
-/// `tuned - base`. Throws CompatibilityError listing every tensor that does not subtract.
+/// The source under the names of another, where one reading of them is clear (name_mapping.h); the
+/// source itself where nothing is mapped.
+SourcePtr under_names_of(SourcePtr tuned, const TensorSource& base);
+
+/// `tuned - base`, under the names of `base`. Throws CompatibilityError listing every tensor that
+/// does not subtract.
 std::shared_ptr<const TaskVector::Form> difference_of(SourcePtr tuned, SourcePtr base);
 
 /// A term on one tensor, where it is not zero by mask or coefficient. The shifts, in elements, say

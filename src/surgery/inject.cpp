@@ -32,12 +32,13 @@ class Injection {
  public:
   Injection(const Checkpoint& target, const TaskVector& vector, const std::string& path,
             const InjectOptions& options)
-      : target_(make_source(target)), vector_(vector), path_(path), options_(options) {}
+      : target_(make_source(target)), asked_(vector), path_(path), options_(options) {}
 
   InjectReport run() {
     refuse_inputs();
-    report_.compatibility = check(checkpoint(), vector_, options_.check);
+    report_.compatibility = check(checkpoint(), asked_, options_.check);
     require_fit(report_.compatibility);
+    vector_ = under_names_of(checkpoint(), asked_, options_.check);
     for (const Term& term : vector_.form().terms) {
       if (term.subtrahend) note_left_out(require_equal_non_floats(*term.minuend, *term.subtrahend));
     }
@@ -69,7 +70,8 @@ class Injection {
   void write_side_files(format::StagedOutput& stage);
 
   SourcePtr target_;
-  const TaskVector& vector_;
+  const TaskVector& asked_;  // under the names of its donors
+  TaskVector vector_;        // under those of the target
   std::string path_;
   const InjectOptions& options_;
   std::optional<InjectedTensors> tensors_;
@@ -79,7 +81,7 @@ class Injection {
 };
 
 void Injection::refuse_inputs() const {
-  std::vector<SourcePtr> sources = sources_of(vector_.form());
+  std::vector<SourcePtr> sources = sources_of(asked_.form());
   sources.push_back(target_);
   refuse_output_on_sources(path_, sources);
   refuse_unwritable(path_, options_.replace_existing);
@@ -129,9 +131,9 @@ void Injection::plan_side_files() {
 
 std::string Injection::provenance() const {
   Provenance made;
-  made.formula = target_->name() + " + " + vector_.formula();
+  made.formula = target_->name() + " + " + asked_.formula();
   made.target = target_->name();
-  made.sources = sources_of(vector_.form());
+  made.sources = sources_of(asked_.form());
   made.dtype = options_.dtype;
   made.mapped_rows = report_.mapped_rows;
   made.computed_tensors = report_.computed_tensors;
@@ -192,7 +194,7 @@ void Injection::write() {
     writer.replace_metadata(metadata_like_target(checkpoint(), {{kProvenanceKey, provenance()}}));
   writer.finish();
   target_->verify_unchanged();
-  for (const SourcePtr& source : sources_of(vector_.form())) source->verify_unchanged();
+  for (const SourcePtr& source : sources_of(asked_.form())) source->verify_unchanged();
   stream::check_cancelled(options_.run);
   stage.commit();
 }

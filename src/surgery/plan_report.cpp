@@ -32,6 +32,7 @@ PlannedOperand operand_of(const TensorSource& source, const TensorInfo& tensor) 
   operand.shape = tensor.shape;
   operand.bytes = source.bytes_behind(tensor, 0, tensor.elements);
   operand.strided = !tensor.strides.empty();
+  operand.stored_as = source.stored_as(tensor);
   const auto file_of = [&](const TensorInfo& stored) {
     return source.checkpoint()->files()[stored.file].string();
   };

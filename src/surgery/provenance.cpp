@@ -42,6 +42,7 @@ Json describe_source(const SourcePtr& source) {
   if (source->checkpoint() == nullptr || !is_vector(*source->checkpoint())) return json;
   const VectorMetadata metadata = require_vector(*source->checkpoint());
   json["formula"] = metadata.formula;
+  if (!metadata.names.empty()) json["names"] = metadata.names;
   json["donors"] = Json::array();
   for (const Donor& donor : metadata.donors) {
     json["donors"].push_back(
@@ -57,6 +58,13 @@ Json warnings_of(const Compatibility& compatibility) {
       warnings.push_back({{"topic", finding.topic}, {"found", finding.found}});
   }
   return warnings;
+}
+
+Json names_of(const Compatibility& compatibility) {
+  Json names = Json::array();
+  for (const NamesRead& read : compatibility.names)
+    names.push_back({{"model", read.model}, {"under", read.under}, {"rules", read.rules}});
+  return names;
 }
 
 }  // namespace
@@ -76,6 +84,7 @@ std::string to_json_text(const Provenance& provenance) {
   if (provenance.realised != nullptr && provenance.realised->total.elements > 0)
     root["realised"] = describe(*provenance.realised);
   if (provenance.mapped_rows > 0) root["mapped_rows"] = provenance.mapped_rows;
+  if (!provenance.compatibility->names.empty()) root["names"] = names_of(*provenance.compatibility);
   root["computed_tensors"] = provenance.computed_tensors;
   root["copied_tensors"] = provenance.copied_tensors;
   root["left_out"] = provenance.left_out;

@@ -9,7 +9,8 @@ kernels::StoredTile resident_tile(const TensorSource& source, const TensorInfo& 
   const at::Tensor* found = source.in_memory(tensor);
   if (found == nullptr || found->device() != device) return {nullptr, tensor.dtype};
   const auto* data = static_cast<const char*>(found->const_data_ptr());
-  return {data == nullptr ? nullptr : data + shift * bytes_of(tensor.dtype), tensor.dtype};
+  const std::int64_t first = shift + static_cast<std::int64_t>(source.first_in_memory(tensor));
+  return {data == nullptr ? nullptr : data + first * bytes_of(tensor.dtype), tensor.dtype};
 }
 
 bool are_resident(const std::vector<ActiveTerm>& terms, c10::Device device) {

@@ -26,14 +26,19 @@ void require_finite(double scale) {
     throw UsageError({{}, {}, "a scale of " + shortest(scale), "a finite number", {}});
 }
 
+}  // namespace
+
 std::string describe_gate(const Gate& gate) {
   if (const auto* selection = std::get_if<Selection>(&gate))
     return ".only(" + selection->to_string() + ")";
+  if (const auto* named = std::get_if<NamedScales>(&gate)) return named->text;
   const auto& scales = std::get<LayerScales>(gate);
   std::string text = ".scaled_by_layer(";
   for (const double scale : scales.layers) text += shortest(scale) + ", ";
   return text + "outside " + shortest(scales.outside_layers) + ")";
 }
+
+namespace {
 
 std::string describe_term(const Term& term) {
   std::string text = term.subtrahend

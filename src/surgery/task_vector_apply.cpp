@@ -6,12 +6,14 @@
 #include <ATen/core/grad_mode.h>
 
 #include "suture/error.h"
+#include "suture/name_mapping.h"
 #include "suture/task_vector.h"
 
 #include "core/scalar_type.h"
 #include "kernels/batch.h"
 #include "stream/tiles.h"
 #include "stream/worker_pool.h"
+#include "surgery/apply_terms.h"
 #include "surgery/form.h"
 #include "surgery/materialize.h"
 #include "surgery/measure_resident.h"
@@ -47,7 +49,34 @@ at::Tensor materialize_in(const std::vector<ActiveTerm>& terms, at::ScalarType t
   return tensor;
 }
 
-// The same memory when it is dense on the CPU, else a copy to compute on and to copy back.
+bool measure_on_device(const std::vector<MeasuredVector>& vectors,
+                       std::vector<TensorMeasures>& tensors, const RunOptions& options) {
+  return measure_resident(vectors, tensors, options);
+}
+
+CompatibilityError missing_weight(const std::string& name, const std::string& remedy) {
+  return CompatibilityError(
+      {{}, name, "the vector has this tensor, the weights do not", {}, remedy});
+}
+
+// Said where a vector has a name that the weights lack.
+std::string advice_on_names(const TaskVector& vector, const StateDict& weights) {
+  const NameMapping mapping = mapping_between(vector, weights);
+  if (mapping.empty()) return "mask it out, or check the model";
+  return "the weights have other names (" + mapping.to_string() +
+         "): apply vector.renamed(mapping_between(vector, weights))";
+}
+
+void require_all_applicable(const TaskVector& vector, const StateDict& weights) {
+  for (const std::string& name : vector.names()) {
+    const at::Tensor* weight = weights.find(name);
+    if (weight == nullptr) throw missing_weight(name, advice_on_names(vector, weights));
+    require_applicable(name, active_terms(vector.form(), name), weight);
+  }
+}
+
+}  // namespace
+
 void apply_terms(const at::Tensor& weight, const std::vector<ActiveTerm>& terms,
                  const RunOptions& options) {
   const at::Tensor dense = weight.detach().cpu().contiguous();
@@ -66,40 +95,25 @@ void apply_terms(const at::Tensor& weight, const std::vector<ActiveTerm>& terms,
   }
 }
 
-void require_applicable(const TaskVector& vector, const StateDict& weights) {
-  for (const std::string& name : vector.names()) {
-    const at::Tensor* weight = weights.find(name);
-    const auto terms = active_terms(vector.form(), name);
-    if (weight == nullptr) {
-      throw CompatibilityError({{},
-                                name,
-                                "the vector has this tensor, the weights do not",
-                                {},
-                                "mask it out, or check the model"});
-    }
-    if (weight->sizes().vec() != terms.front().minuend->shape) {
-      throw CompatibilityError({{},
-                                name,
-                                to_string(weight->sizes().vec()) + " in the weights",
-                                to_string(terms.front().minuend->shape),
-                                {}});
-    }
-    if (!is_computable(dtype_of(weight->scalar_type()))) {
-      throw CompatibilityError({{},
-                                name,
-                                std::string(name_of(dtype_of(weight->scalar_type()))) + " weights",
-                                "bf16, f16, f32 or f64",
-                                {}});
-    }
+void require_applicable(const std::string& name, const std::vector<ActiveTerm>& terms,
+                        const at::Tensor* weight) {
+  if (weight == nullptr) throw missing_weight(name, "mask it out, or check the model");
+  for (const ActiveTerm& term : terms) {
+    if (weight->sizes().vec() == term.minuend->shape) continue;
+    throw CompatibilityError({{},
+                              name,
+                              to_string(weight->sizes().vec()) + " in the weights",
+                              to_string(term.minuend->shape),
+                              {}});
+  }
+  if (!is_computable(dtype_of(weight->scalar_type()))) {
+    throw CompatibilityError({{},
+                              name,
+                              std::string(name_of(dtype_of(weight->scalar_type()))) + " weights",
+                              "bf16, f16, f32 or f64",
+                              {}});
   }
 }
-
-bool measure_on_device(const std::vector<MeasuredVector>& vectors,
-                       std::vector<TensorMeasures>& tensors, const RunOptions& options) {
-  return measure_resident(vectors, tensors, options);
-}
-
-}  // namespace
 
 at::Tensor materialize_terms(const std::vector<ActiveTerm>& terms, const RunOptions& options) {
   return sum_dtype(terms) == Dtype::kF64 ? materialize_in<double>(terms, at::kDouble, options)
@@ -135,7 +149,7 @@ StateDict TaskVector::materialize(at::Device device, const RunOptions& options) 
 
 void TaskVector::apply_to(StateDict& weights, double scale, const RunOptions& options) const {
   const TaskVector scaled_vector = scale * *this;
-  require_applicable(scaled_vector, weights);
+  require_all_applicable(scaled_vector, weights);
   std::unordered_set<const void*> done;  // tied tensors share memory: they are changed once
   ResidentUpdates resident(options);
   for (const std::string& name : scaled_vector.names()) {

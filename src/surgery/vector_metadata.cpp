@@ -79,6 +79,7 @@ std::string encode(const VectorMetadata& metadata) {
     if (std::isfinite(norm)) root["base_norms"][name] = norm;  // JSON has no infinity
   root["base_sample"] = encode(metadata.base_sample);
   root["left_out"] = metadata.left_out;
+  if (!metadata.names.empty()) root["names"] = metadata.names;
   for (const auto& [name, tensor] : metadata.sparse) root["sparse"][name] = to_json(tensor);
   // File names may hold any bytes; what is not UTF-8 is replaced.
   return root.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -99,6 +100,7 @@ VectorMetadata decode_vector_metadata(const std::string& text, const std::string
     metadata.base_norms = root.at("base_norms").get<std::map<std::string, double>>();
     metadata.base_sample = decode_weight_sample(root.at("base_sample").get<std::string>(), file);
     metadata.left_out = root.at("left_out").get<std::vector<std::string>>();
+    if (root.contains("names")) metadata.names = root.at("names").get<std::vector<std::string>>();
     if (root.at("format_version") == kSparseVersion) {
       if (!root.at("sparse").is_object() || root.at("sparse").empty())
         throw FormatError({file,

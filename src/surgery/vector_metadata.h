@@ -35,7 +35,10 @@ struct VectorMetadata {
   std::map<std::string, double> base_norms;               ///< L2 norm of the base, by tensor.
   WeightSample base_sample;                               ///< For kinship with a target.
   std::vector<std::string> left_out;                      ///< Donor tensors that are no part of it.
-  std::map<std::string, SparseTensor> sparse;             ///< By name; the others are dense.
+  /// How the names of the tuned model were read as those of the base, which the vector has; empty
+  /// where they agreed.
+  std::vector<std::string> names;
+  std::map<std::string, SparseTensor> sparse;  ///< By name; the others are dense.
 };
 
 /// The metadata as the text of the `suture` key, and back. Throws FormatError naming `file`.

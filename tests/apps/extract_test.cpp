@@ -219,6 +219,46 @@ TEST_F(Extract, OfHostileWeightsIsRefused) {
   expect_refused("\x1F\x8B" + std::string(100, '\0'));
 }
 
+TEST_F(Extract, WithARankWritesAnAdapterAndItsError) {
+  const Outcome outcome = run({"extract", "tuned", "base", "-o", "adapter", "--lora", "4"});
+  ASSERT_TRUE(ended_with(outcome, 0));
+  EXPECT_EQ(outcome.out, "");
+  for (const char* part :
+       {"wrote adapter: an adapter of 14 matrices at rank 4", "error merged", "outside"})
+    EXPECT_TRUE(holds(outcome.err, part));
+  EXPECT_EQ(test::entries_of(dir_ / "adapter"),
+            (std::vector<std::string>{"adapter_config.json", "adapter_model.safetensors",
+                                      "suture.json"}));
+}
+
+TEST_F(Extract, OfAStoredVectorWritesTheSameAdapter) {
+  make_vector();
+  make({"extract", "tuned", "base", "-o", "a", "--energy", "0.5", "-q"});
+  make({"extract", "v.safetensors", "base", "-o", "b", "--energy", "0.5", "-q"});
+  EXPECT_EQ(read_file(dir_ / "a" / "adapter_model.safetensors"),
+            read_file(dir_ / "b" / "adapter_model.safetensors"));
+  EXPECT_TRUE(refuses({"extract", "tuned", "v.safetensors", "-o", "c", "--lora", "4"},
+                      "a task vector, not a model"));
+}
+
+TEST_F(Extract, OfAnAdapterRefusesWhatMakesNone) {
+  const auto adapter = [](std::vector<std::string> more) {
+    std::vector<std::string> arguments{"extract", "tuned", "base", "-o", "adapter"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return arguments;
+  };
+  for (const std::string rank : {"0", "-1", "1.5", "x", "99999999999999999999"})
+    EXPECT_TRUE(refuses(adapter({"--lora", rank}), "--lora")) << rank;
+  for (const std::string energy : {"0", "-0.5", "1.01", "nan", "x"})
+    EXPECT_TRUE(refuses(adapter({"--energy", energy}), "--energy")) << energy;
+  EXPECT_TRUE(refuses(adapter({"--lora", "4", "--sparse"}), "--sparse with --lora"));
+  EXPECT_TRUE(refuses(adapter({"--low-rank-embeddings"}), "without --lora"));
+  EXPECT_TRUE(refuses(extract("tuned", {"--lora", "4"}), "an adapter is several files"));
+  EXPECT_TRUE(
+      refuses({"extract", "tuned", "base", "-o", "base", "--lora", "4", "--force"}, "base"));
+  EXPECT_TRUE(refuses({"extract", "tuned", "base", "--lora", "4"}, "no output"));
+}
+
 TEST_F(Extract, ReadsEveryFormOfAModel) {
   const auto vector_of = [&](const std::string& tuned, const std::string& name) {
     EXPECT_TRUE(ended_with(

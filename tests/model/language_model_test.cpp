@@ -7,8 +7,8 @@
 
 #include <gtest/gtest.h>
 
-#include "suture/applied_vector.h"
 #include "suture/error.h"
+#include "suture/live_weights.h"
 
 #include "core/cuda_driver.h"
 #include "format/json.h"
@@ -288,8 +288,9 @@ TEST(LanguageModel, RunsWithAVectorAppliedAndWithoutItAgain) {
     const TaskVector vector = TaskVector::difference(tuned, tiny_weights(type));
     const TokenIds tokens = tiny_tokens(30, 2);
     const at::Tensor before = logits_of(model, tokens);
+    LiveWeights live(model.weights());
     {
-      AppliedVector applied(model.weights(), vector.only("layer=1-"), 0.5);
+      LiveEdit applied = live.apply(vector.only("layer=1-"), 0.5);
       const at::Tensor half = logits_of(model, tokens);
       EXPECT_FALSE(at::equal(half, before));
       applied.rescale(-3);
@@ -301,7 +302,7 @@ TEST(LanguageModel, RunsWithAVectorAppliedAndWithoutItAgain) {
       applied.rescale(1);
     }
     EXPECT_TRUE(at::equal(logits_of(model, tokens), before));
-    const AppliedVector whole(model.weights(), vector);
+    const LiveEdit whole = live.apply(vector);
     EXPECT_TRUE(at::equal(logits_of(model, tokens),
                           logits_of(LanguageModel(tiny_config(), tuned), tokens)));
   }

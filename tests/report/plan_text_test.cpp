@@ -11,7 +11,7 @@ namespace {
 using test::holds;
 
 PlannedOperand operand(const std::string& model, std::uint64_t first_byte) {
-  return {model, model + "/model.safetensors", Dtype::kBF16, {2, 4}, first_byte, 16, false, {}};
+  return {model, model + "/model.safetensors", Dtype::kBF16, {2, 4}, first_byte, 16, false, {}, {}};
 }
 
 PlannedTensor computed() {

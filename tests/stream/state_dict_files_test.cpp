@@ -53,11 +53,16 @@ StateDict every_dtype() {
   return weights;
 }
 
+constexpr const char* kFileNames[] = {"m.safetensors", "m.pt", "m.pth"};
+
 TEST(SaveAndLoad, KeepEveryDtypeToTheByte) {
   const TempDir dir;
   const StateDict weights = every_dtype();
-  save(weights, (dir / "m.safetensors").string());
-  expect_same(load((dir / "m.safetensors").string()), weights);
+  for (const char* name : kFileNames) {
+    save(weights, (dir / name).string());
+    EXPECT_TRUE(fs::is_regular_file(dir / name));
+    expect_same(load((dir / name).string()), weights);
+  }
 }
 
 TEST(SaveAndLoad, KeepScalarsEmptyTensorsAndHostileNames) {
@@ -66,8 +71,10 @@ TEST(SaveAndLoad, KeepScalarsEmptyTensorsAndHostileNames) {
   weights.set("scalar", at::full({}, 2.5f));
   weights.set("empty", at::empty({0, 7}));
   weights.set("quote\" newline\n and \xE2\x80\xAE", at::ones({2}));
-  save(weights, (dir / "m.safetensors").string());
-  expect_same(load((dir / "m.safetensors").string()), weights);
+  for (const char* name : kFileNames) {
+    save(weights, (dir / name).string());
+    expect_same(load((dir / name).string()), weights);
+  }
 }
 
 TEST(SaveAndLoad, KeepAShardedModel) {
@@ -86,13 +93,15 @@ TEST(SaveAndLoad, KeepATensorOfManyPieces) {
   const TempDir dir;
   StateDict weights;
   weights.set("big", at::arange(5'000'001, at::kInt));
-  for (const unsigned threads : {1u, 2u, 7u}) {
-    const std::string path = (dir / (std::to_string(threads) + ".safetensors")).string();
-    SaveOptions options;
-    options.run.threads = threads;
-    save(weights, path, options);
-    expect_same(load(path, at::kCPU, options.run), weights);
-    EXPECT_EQ(read_file(path), read_file(dir / "1.safetensors"));
+  for (const std::string extension : {".safetensors", ".pt"}) {
+    for (const unsigned threads : {1u, 2u, 7u}) {
+      const std::string path = (dir / (std::to_string(threads) + extension)).string();
+      SaveOptions options;
+      options.run.threads = threads;
+      save(weights, path, options);
+      expect_same(load(path, at::kCPU, options.run), weights);
+      EXPECT_EQ(read_file(path), read_file(dir / ("1" + extension)));
+    }
   }
 }
 
@@ -129,7 +138,7 @@ TEST(Save, RefusesAnExistingOutputUnlessToldToReplaceIt) {
   const TempDir dir;
   StateDict weights;
   weights.set("w", at::ones({1}));
-  for (const char* name : {"m.safetensors", "folder"}) {
+  for (const char* name : {"m.safetensors", "m.pt", "folder"}) {
     const std::string path = (dir / name).string();
     save(weights, path);
     const std::string message = thrown_by<UsageError>([&] { save(weights, path); });
@@ -158,7 +167,8 @@ TEST(Save, CancelledLeavesNothing) {
   const std::atomic<bool> cancel = true;
   SaveOptions options;
   options.run.cancel = &cancel;
-  EXPECT_THROW(save(test::make_weights({}, 1), (dir / "model").string(), options), Interrupted);
+  for (const char* name : {"model", "m.safetensors", "m.pt"})
+    EXPECT_THROW(save(test::make_weights({}, 1), (dir / name).string(), options), Interrupted);
   EXPECT_TRUE(fs::is_empty(dir.path()));
 }
 

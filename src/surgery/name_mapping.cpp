@@ -1,0 +1,563 @@
+#include "surgery/name_mapping.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <functional>
+#include <initializer_list>
+#include <iterator>
+#include <set>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+
+#include "suture/error.h"
+#include "suture/site.h"
+
+namespace suture {
+namespace {
+
+// Projections that some models keep below one another in one tensor.
+struct Fusion {
+  std::string_view fused;
+  std::array<std::string_view, 3> split;
+  std::size_t count;
+};
+constexpr std::array kFusions{
+    Fusion{"self_attn.qkv_proj", {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"}, 3},
+    Fusion{"mlp.gate_up_proj", {"mlp.gate_proj", "mlp.up_proj", ""}, 2}};
+
+// Where a tensor stands in a fusion: `stem + module + parameter` is its name.
+struct Place {
+  const Fusion* fusion = nullptr;
+  bool is_fused = false;
+  std::string stem, parameter;
+
+  std::string name_of(std::string_view module) const {
+    return stem + std::string(module) + parameter;
+  }
+};
+
+std::optional<Place> place_of(std::string_view name) {
+  const std::size_t dot = name.rfind('.');
+  if (dot == std::string_view::npos) return std::nullopt;
+  const std::string_view parameter = name.substr(dot), path = name.substr(0, dot);
+  if (parameter != ".weight" && parameter != ".bias") return std::nullopt;
+  const auto ends_in = [&](std::string_view module) {
+    return path.size() > module.size() && path.substr(path.size() - module.size()) == module &&
+           path[path.size() - module.size() - 1] == '.';
+  };
+  for (const Fusion& fusion : kFusions) {
+    for (std::size_t i = 0; i <= fusion.count; ++i) {
+      const std::string_view module = i == 0 ? fusion.fused : fusion.split[i - 1];
+      if (!ends_in(module)) continue;
+      return Place{&fusion, i == 0, std::string(path.substr(0, path.size() - module.size())),
+                   std::string(parameter)};
+    }
+  }
+  return std::nullopt;
+}
+
+std::string_view last_part(std::string_view path) { return path.substr(path.rfind('.') + 1); }
+
+std::string rule_of(const Fusion& fusion, bool joins) {
+  std::string split;
+  for (std::size_t i = 0; i < fusion.count; ++i)
+    split += (i > 0 ? " + " : "") + std::string(last_part(fusion.split[i]));
+  const std::string fused(last_part(fusion.fused));
+  return joins ? split + " -> " + fused : fused + " -> " + split;
+}
+
+std::string counted(std::size_t count, const char* what) {
+  return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
+}
+
+bool is_number(std::string_view text) {
+  return !text.empty() &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+bool is_one_of(std::string_view text, std::initializer_list<std::string_view> words) {
+  return std::find(words.begin(), words.end(), text) != words.end();
+}
+
+std::int64_t rows_of(const TensorInfo& tensor) {
+  return tensor.shape.empty() ? 1 : tensor.shape.front();
+}
+
+bool same_row_shape(const TensorInfo& a, const TensorInfo& b) {
+  return a.shape.size() == b.shape.size() && !a.shape.empty() &&
+         std::equal(a.shape.begin() + 1, a.shape.end(), b.shape.begin() + 1);
+}
+
+bool has_token_rows(const TensorInfo& tensor) {
+  const Block block = site_of(tensor.name).block;
+  return tensor.shape.size() == 2 && (block == Block::kEmbedding || block == Block::kHead);
+}
+
+bool fits(const TensorInfo& from, const TensorInfo& to) {
+  return from.shape == to.shape || (has_token_rows(to) && same_row_shape(from, to));
+}
+
+NameMapping::Tensor renamed(const TensorInfo& from, const std::string& to) {
+  return {to, {{from.name, 0, rows_of(from)}}};
+}
+
+using ByName = std::unordered_map<std::string_view, const TensorInfo*>;
+
+ByName by_name(const std::vector<TensorInfo>& tensors) {
+  ByName names;
+  for (const TensorInfo& tensor : tensors) names.emplace(tensor.name, &tensor);
+  return names;
+}
+
+const TensorInfo* find(const ByName& names, std::string_view name) {
+  const auto at = names.find(name);
+  return at == names.end() ? nullptr : at->second;
+}
+
+std::set<std::string> towers_of(const std::vector<TensorInfo>& tensors) {
+  std::set<std::string> towers;
+  for (const TensorInfo& tensor : tensors) {
+    if (const auto tower = tower_of(tensor.name)) towers.insert(std::string(*tower));
+  }
+  return towers;
+}
+
+// What is mapped if one tower of `from` is read as one of `to`.
+struct Reading {
+  std::string from, to;  // the towers' prefixes
+  std::vector<NameMapping::Tensor> tensors;
+  std::size_t reached = 0;       // tensors of `from`
+  std::size_t missing = 0;       // of the layers and the embedding, those without counterpart
+  bool has_layers = false;       // some tensor of the layers or the embedding is reached
+  bool is_taken = false;         // leads to a tensor that another has by its own name
+  std::string conflict;          // the first shape that does not fit, or name with two readings
+  std::string also_by_own_name;  // a tensor that `to` has under its old name as well
+  std::map<std::string, std::set<std::string>> fusions;  // rule to the layers that it is used in
+
+  bool is_valid() const { return conflict.empty() && !is_taken && has_layers; }
+  std::string shown() const { return printable(from) + "* -> " + printable(to) + "*"; }
+};
+
+class TowerReader {
+ public:
+  TowerReader(const ByName& from, const ByName& to, std::string from_tower, std::string to_tower)
+      : from_(from), to_(to) {
+    reading_.from = std::move(from_tower);
+    reading_.to = std::move(to_tower);
+  }
+
+  Reading read(const std::vector<const TensorInfo*>& tensors) {
+    for (const TensorInfo* tensor : tensors) {
+      if (reading_.conflict.empty() && visited_.count(tensor->name) == 0) place(*tensor);
+    }
+    return std::move(reading_);
+  }
+
+ private:
+  std::string name_in_to(std::string_view name) const {
+    return reading_.to + std::string(name.substr(reading_.from.size()));
+  }
+
+  void place(const TensorInfo& tensor) {
+    const std::string name = name_in_to(tensor.name);
+    const bool keeps_name = find(to_, tensor.name) != nullptr;
+    const TensorInfo* direct = find(to_, name);
+    if (keeps_name) {
+      if (direct != nullptr && name != tensor.name) reading_.also_by_own_name = tensor.name;
+      if (reading_.from == reading_.to || direct == nullptr) return;
+    }
+    const auto here = place_of(tensor.name), there = place_of(name);
+    const bool is_split_there = here && here->is_fused && has_any_part(*there);
+    const bool is_fused_there =
+        here && !here->is_fused && find(to_, there->name_of(there->fusion->fused)) != nullptr;
+    if (direct != nullptr && (is_split_there || is_fused_there)) {
+      fail(printable(name) + " stands beside " + rule_of(*here->fusion, is_fused_there) +
+           ": either could be meant");
+    } else if (direct != nullptr) {
+      rename(tensor, *direct);
+    } else if (is_split_there) {
+      split(tensor, *here, *there);
+    } else if (is_fused_there) {
+      join(tensor, *here, *there);
+    } else if (tower_of(tensor.name)) {
+      ++reading_.missing;
+    }
+  }
+
+  bool has_any_part(const Place& there) const {
+    for (std::size_t i = 0; i < there.fusion->count; ++i) {
+      if (find(to_, there.name_of(there.fusion->split[i])) != nullptr) return true;
+    }
+    return false;
+  }
+
+  void fail(std::string conflict) {
+    if (reading_.conflict.empty()) reading_.conflict = std::move(conflict);
+  }
+
+  // Counts a tensor of `from` as reached.
+  void reach(const TensorInfo& tensor) {
+    visited_.insert(tensor.name);
+    ++reading_.reached;
+    reading_.has_layers = reading_.has_layers || tower_of(tensor.name).has_value();
+  }
+
+  void add(NameMapping::Tensor tensor) {
+    // Also a tensor that keeps its name has one there.
+    if (find(from_, tensor.name) != nullptr && !moves_away(tensor.name)) reading_.is_taken = true;
+    if (!claimed_.insert(tensor.name).second)
+      fail("two tensors would be " + printable(tensor.name));
+    reading_.tensors.push_back(std::move(tensor));
+  }
+
+  // A name that both models have is free again where its tower is read as another.
+  bool moves_away(const std::string& name) const {
+    return reading_.from != reading_.to && tower_of(name) == std::string_view(reading_.from);
+  }
+
+  void rename(const TensorInfo& tensor, const TensorInfo& there) {
+    if (!fits(tensor, there)) {
+      return fail(printable(tensor.name) + " is " + to_string(tensor.shape) + ", " +
+                  printable(there.name) + " " + to_string(there.shape));
+    }
+    reach(tensor);
+    add(renamed(tensor, there.name));
+  }
+
+  // The tensors of a fusion in one of the models; empty, and a conflict, when they do not make up
+  // `whole`.
+  std::vector<const TensorInfo*> parts_of(const TensorInfo& whole, const Place& place,
+                                          const ByName& names) {
+    std::vector<const TensorInfo*> parts;
+    std::int64_t rows = 0;
+    bool fit = is_computable(whole.dtype);
+    for (std::size_t i = 0; i < place.fusion->count; ++i) {
+      const std::string name = place.name_of(place.fusion->split[i]);
+      const TensorInfo* part = find(names, name);
+      if (part == nullptr) {
+        fail("no " + printable(name) + " to go with " + printable(whole.name) +
+             ": which rows are whose cannot be told");
+        return {};
+      }
+      // Rows that a hostile header claims may not add up.
+      fit = fit && same_row_shape(*part, whole) && is_computable(part->dtype) &&
+            !__builtin_add_overflow(rows, rows_of(*part), &rows);
+      parts.push_back(part);
+    }
+    const bool halves = place.fusion->count != 2 || rows_of(*parts[0]) == rows_of(*parts[1]);
+    if (fit && halves && !whole.shape.empty() && rows == rows_of(whole)) return parts;
+    std::string shapes;
+    for (const TensorInfo* part : parts)
+      shapes += (shapes.empty() ? "" : " + ") + to_string(part->shape);
+    fail(printable(whole.name) + " is " + to_string(whole.shape) + ", " +
+         std::string(last_part(parts.front()->name.substr(0, parts.front()->name.rfind('.')))) +
+         " and what goes with it " + shapes);
+    return {};
+  }
+
+  void note(const Place& place, bool joins) {
+    reading_.fusions[rule_of(*place.fusion, joins)].insert(place.stem);
+  }
+
+  void split(const TensorInfo& fused, const Place& here, const Place& there) {
+    const auto parts = parts_of(fused, there, to_);
+    if (parts.empty()) return;
+    reach(fused);
+    note(here, false);
+    std::int64_t row = 0;
+    for (const TensorInfo* part : parts) {
+      add({part->name, {{fused.name, row, rows_of(*part)}}});
+      row += rows_of(*part);
+    }
+  }
+
+  void join(const TensorInfo& tensor, const Place& here, const Place& there) {
+    const TensorInfo& fused = *find(to_, there.name_of(there.fusion->fused));
+    // `from` has both forms, or `to` has some parts of its own beside the whole.
+    if (find(from_, here.name_of(here.fusion->fused)) != nullptr || has_any_part(there)) {
+      return fail(printable(tensor.name) + " stands beside " + printable(fused.name) +
+                  ": either could be meant");
+    }
+    const auto parts = parts_of(fused, here, from_);
+    if (parts.empty()) return;
+    note(here, true);
+    NameMapping::Tensor joined{fused.name, {}};
+    for (const TensorInfo* part : parts) {
+      reach(*part);
+      joined.parts.push_back({part->name, 0, rows_of(*part)});
+    }
+    add(std::move(joined));
+  }
+
+  const ByName& from_;
+  const ByName& to_;
+  Reading reading_;
+  std::unordered_set<std::string> visited_, claimed_;
+};
+
+class Mapper {
+ public:
+  Mapper(const std::vector<TensorInfo>& from, const std::vector<TensorInfo>& to)
+      : from_(by_name(from)), to_(by_name(to)), all_from_(from), all_to_(to) {}
+
+  NameMapping map() {
+    const bool has_strangers = std::any_of(all_from_.begin(), all_from_.end(), [&](const auto& t) {
+      return find(to_, t.name) == nullptr;
+    });
+    if (!has_strangers) return {};
+    read_towers();
+    map_heads();
+    refuse_other_layouts();
+    if (!result_.problems.empty()) {
+      result_.tensors.clear();
+      result_.rules.clear();
+    }
+    return std::move(result_);
+  }
+
+ private:
+  // Every tensor belongs to the tower with the longest prefix that it has.
+  std::map<std::string, std::vector<const TensorInfo*>> tensors_by_tower() const {
+    const std::set<std::string> towers = towers_of(all_from_);
+    std::map<std::string, std::vector<const TensorInfo*>> groups;
+    for (const TensorInfo& tensor : all_from_) {
+      const std::string* longest = nullptr;
+      for (const std::string& tower : towers) {
+        const bool inside = tensor.name.compare(0, tower.size(), tower) == 0;
+        if (inside && (longest == nullptr || tower.size() > longest->size())) longest = &tower;
+      }
+      if (const auto own = tower_of(tensor.name)) {
+        groups[std::string(*own)].push_back(&tensor);
+      } else if (longest != nullptr) {
+        groups[*longest].push_back(&tensor);
+      }
+    }
+    return groups;
+  }
+
+  void read_towers() {
+    std::vector<Reading> chosen;
+    std::vector<Reading> failed;
+    for (const auto& [tower, tensors] : tensors_by_tower()) {
+      const bool has_strangers = std::any_of(tensors.begin(), tensors.end(), [&](const auto* t) {
+        return find(to_, t->name) == nullptr;
+      });
+      if (has_strangers) choose(tower, tensors, chosen, failed);
+    }
+    refuse_two_of_one_place(chosen);
+    for (const Reading& reading : failed) report_failed(reading, chosen);
+    for (Reading& reading : chosen) take(std::move(reading));
+  }
+
+  void choose(const std::string& tower, const std::vector<const TensorInfo*>& tensors,
+              std::vector<Reading>& chosen, std::vector<Reading>& failed) {
+    std::vector<Reading> valid, misfits;
+    for (const std::string& place : towers_of(all_to_)) {
+      Reading reading = TowerReader(from_, to_, tower, place).read(tensors);
+      if (reading.is_valid()) {
+        valid.push_back(std::move(reading));
+      } else if (!reading.conflict.empty() && !reading.is_taken) {
+        misfits.push_back(std::move(reading));
+      }
+    }
+    // A reading that leaves nothing over is the better one; two of a kind are one too many.
+    const auto is_complete = [](const Reading& reading) { return reading.missing == 0; };
+    if (std::any_of(valid.begin(), valid.end(), is_complete)) {
+      valid.erase(std::remove_if(valid.begin(), valid.end(), std::not_fn(is_complete)),
+                  valid.end());
+    }
+    if (valid.size() > 1) {
+      std::string places;
+      for (const Reading& reading : valid)
+        places += (places.empty() ? "" : " or ") + printable(reading.to) + "*";
+      result_.problems.push_back(printable(tower) + "* could be " + places);
+    } else if (valid.size() == 1) {
+      chosen.push_back(std::move(valid.front()));
+    } else {
+      std::move(misfits.begin(), misfits.end(), std::back_inserter(failed));
+    }
+  }
+
+  void refuse_two_of_one_place(const std::vector<Reading>& chosen) {
+    std::map<std::string, std::string> owners;
+    for (const Reading& reading : chosen) {
+      const auto [at, is_new] = owners.emplace(reading.to, reading.from);
+      if (!is_new)
+        result_.problems.push_back(printable(at->second) + "* and " + printable(reading.from) +
+                                   "* could both be " + printable(reading.to) + "*");
+      if (!reading.also_by_own_name.empty())
+        result_.problems.push_back(printable(reading.also_by_own_name) +
+                                   " is there under its own name, and as " + reading.shown());
+    }
+  }
+
+  // Of a tower that fits nowhere; not where another one fits.
+  void report_failed(const Reading& failed, const std::vector<Reading>& chosen) {
+    const bool has_owner = std::any_of(chosen.begin(), chosen.end(), [&](const Reading& reading) {
+      return reading.to == failed.to;
+    });
+    if (!has_owner) result_.problems.push_back(failed.shown() + ": " + failed.conflict);
+  }
+
+  void take(Reading reading) {
+    if (reading.from != reading.to)
+      result_.rules.push_back(reading.shown() + " (" + counted(reading.reached, "tensor") + ")");
+    for (const auto& [rule, layers] : reading.fusions)
+      result_.rules.push_back(rule + " (" + counted(layers.size(), "layer") + ")");
+    std::move(reading.tensors.begin(), reading.tensors.end(), std::back_inserter(result_.tensors));
+  }
+
+  // Heads stand beside the decoder: `language_model.lm_head.weight`, `lm_head.weight`.
+  void map_heads() {
+    std::unordered_set<std::string> sources, taken;
+    for (const NameMapping::Tensor& tensor : result_.tensors) {
+      taken.insert(tensor.name);
+      for (const NameMapping::Part& part : tensor.parts) sources.insert(part.name);
+    }
+    for (const TensorInfo& head : all_from_) {
+      const bool is_lost = find(to_, head.name) == nullptr && sources.count(head.name) == 0;
+      if (is_lost && site_of(head.name).block == Block::kHead) map_head(head, taken);
+    }
+  }
+
+  void map_head(const TensorInfo& head, std::unordered_set<std::string>& taken) {
+    const auto last_two = [](std::string_view name) {
+      const std::size_t dot = name.rfind('.');
+      const std::size_t before = dot == 0 || dot == std::string_view::npos
+                                     ? std::string_view::npos
+                                     : name.rfind('.', dot - 1);
+      return before == std::string_view::npos ? name : name.substr(before + 1);
+    };
+    std::vector<const TensorInfo*> found;
+    for (const TensorInfo& tensor : all_to_) {
+      if (last_two(tensor.name) == last_two(head.name) && find(from_, tensor.name) == nullptr &&
+          site_of(tensor.name).block == Block::kHead && fits(head, tensor))
+        found.push_back(&tensor);
+    }
+    if (found.empty()) return;
+    if (found.size() > 1) {
+      result_.problems.push_back(printable(head.name) + " could be " + printable(found[0]->name) +
+                                 " or " + printable(found[1]->name));
+    } else if (!taken.insert(found.front()->name).second) {
+      result_.problems.push_back("two tensors would be " + printable(found.front()->name));
+    } else {
+      result_.tensors.push_back(renamed(head, found.front()->name));
+      result_.rules.push_back(printable(head.name) + " -> " + printable(found.front()->name));
+    }
+  }
+
+  // Queries, keys and values in one tensor, but not below one another.
+  void refuse_other_layouts() {
+    for (const auto& [module, layout] :
+         {std::pair{".query_key_value.", "interleaved head by head"},
+          std::pair{".c_attn.", "in columns, or in rows of another order"}}) {
+      for (const auto& [own, others] : {std::pair{&all_from_, &to_}, std::pair{&all_to_, &from_}}) {
+        const TensorInfo* fused = stranger_with(*own, module, *others);
+        if (fused == nullptr) continue;
+        const auto& split_side = own == &all_from_ ? all_to_ : all_from_;
+        const auto& fused_side = own == &all_from_ ? from_ : to_;
+        if (stranger_with(split_side, ".q_proj.", fused_side) == nullptr) continue;
+        result_.problems.push_back(printable(fused->name) + " holds queries, keys and values " +
+                                   layout + ": that is not mapped to q_proj, k_proj and v_proj");
+      }
+    }
+  }
+
+  static const TensorInfo* stranger_with(const std::vector<TensorInfo>& tensors,
+                                         std::string_view module, const ByName& others) {
+    const auto at = std::find_if(tensors.begin(), tensors.end(), [&](const TensorInfo& tensor) {
+      return tensor.name.find(module) != std::string::npos && find(others, tensor.name) == nullptr;
+    });
+    return at == tensors.end() ? nullptr : &*at;
+  }
+
+  const ByName from_, to_;
+  const std::vector<TensorInfo>& all_from_;
+  const std::vector<TensorInfo>& all_to_;
+  NameMapping result_;
+};
+
+std::optional<std::int64_t> number_in(const std::map<std::string, std::string>& structure,
+                                      const char* name) {
+  const auto at = structure.find(name);
+  if (at == structure.end()) return std::nullopt;
+  std::int64_t value = 0;
+  const char* end = at->second.data() + at->second.size();
+  const auto [stop, error] = std::from_chars(at->second.data(), end, value);
+  return error == std::errc() && stop == end && value > 0 ? std::optional(value) : std::nullopt;
+}
+
+// Rows of query, key and value, by the fused tensor that they are in.
+std::map<std::string, std::vector<std::int64_t>> attention_rows(const NameMapping& mapping) {
+  const auto is_fused_attention = [](const std::string& name) {
+    const auto place = place_of(name);
+    return place && place->is_fused && place->fusion == &kFusions[0];
+  };
+  std::map<std::string, std::vector<std::int64_t>> rows;
+  for (const NameMapping::Tensor& tensor : mapping.tensors) {
+    const bool joins = tensor.parts.size() == 3 && is_fused_attention(tensor.name);
+    const bool splits = tensor.parts.size() == 1 && !is_fused_attention(tensor.name) &&
+                        is_fused_attention(tensor.parts.front().name);
+    if (!joins && !splits) continue;
+    auto& counts = rows[joins ? tensor.name : tensor.parts.front().name];
+    for (const NameMapping::Part& part : tensor.parts) counts.push_back(part.rows);
+  }
+  return rows;
+}
+
+}  // namespace
+
+std::optional<std::string_view> tower_of(std::string_view name) {
+  for (std::size_t begin = 0; begin < name.size();) {
+    const std::size_t dot = name.find('.', begin);
+    if (dot == std::string_view::npos) return std::nullopt;
+    const std::string_view part = name.substr(begin, dot - begin);
+    const std::string_view next = name.substr(dot + 1, name.find('.', dot + 1) - dot - 1);
+    const bool is_layer =
+        is_one_of(part, {"layers", "layer", "h", "blocks", "block"}) && is_number(next);
+    const bool is_embedding =
+        is_one_of(part, {"embed_tokens", "wte", "word_embeddings", "tok_embeddings", "embed_in"});
+    if (is_layer || is_embedding) return name.substr(0, begin);
+    begin = dot + 1;
+  }
+  return std::nullopt;
+}
+
+std::string contradicted_heads(const NameMapping& mapping,
+                               const std::map<std::string, std::string>& structure) {
+  const auto heads = number_in(structure, "num_attention_heads");
+  if (!heads) return {};
+  const std::int64_t pairs = number_in(structure, "num_key_value_heads").value_or(*heads);
+  const auto size = number_in(structure, "head_dim");
+  for (const auto& [name, rows] : attention_rows(mapping)) {
+    if (rows.size() != 3) continue;
+    // In heads of one size, which the config may leave to be told from the width.
+    const bool whole = rows[0] % *heads == 0 && rows[1] % pairs == 0 && rows[1] == rows[2] &&
+                       rows[0] / *heads == rows[1] / pairs;
+    if (whole && (!size || rows[0] / *heads == *size)) continue;
+    return printable(name) + ": " + std::to_string(rows[0]) + ", " + std::to_string(rows[1]) +
+           " and " + std::to_string(rows[2]) + " rows for " + std::to_string(*heads) +
+           " heads and " + std::to_string(pairs) + " pairs of keys and values" +
+           (size ? " of " + std::to_string(*size) : "");
+  }
+  return {};
+}
+
+std::string NameMapping::to_string() const {
+  std::string line;
+  for (const std::string& rule : rules) line += (line.empty() ? "" : ", ") + rule;
+  return line;
+}
+
+NameMapping mapping_between(const std::vector<TensorInfo>& from,
+                            const std::vector<TensorInfo>& to) {
+  return Mapper(from, to).map();
+}
+
+NameMapping mapping_between(const Checkpoint& from, const Checkpoint& to) {
+  return mapping_between(from.tensors(), to.tensors());
+}
+
+}  // namespace suture

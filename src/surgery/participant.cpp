@@ -1,0 +1,135 @@
+#include "surgery/participant.h"
+
+#include <algorithm>
+#include <unordered_set>
+#include <utility>
+
+#include "suture/error.h"
+
+#include "surgery/mapped_source.h"
+#include "surgery/renamed_vector.h"
+#include "surgery/vector_metadata.h"
+
+namespace suture {
+namespace {
+
+Participant model_participant(const TensorSource& source, TokenizerReader& tokenizers) {
+  Participant participant;
+  participant.name = printable(source.name());
+  participant.tensors = &source.tensors();
+  participant.sample = sample_weights(source);
+  if (const Checkpoint* checkpoint = source.checkpoint()) {
+    if (auto config = read_model_config(checkpoint->folder())) {
+      participant.has_config = true;
+      participant.config = std::move(*config);
+    }
+    participant.tokenizer = tokenizers.read(checkpoint->folder());
+    if (participant.tokenizer)
+      participant.tokenizer_digest = to_hex(participant.tokenizer->digest());
+  }
+  return participant;
+}
+
+Participant vector_participant(const TensorSource& source, TokenizerReader& tokenizers) {
+  const VectorMetadata metadata = require_vector(*source.checkpoint());
+  Participant participant;
+  participant.name = printable(source.name());
+  participant.tensors = &source.tensors();
+  participant.is_vector = true;
+  participant.has_config = !metadata.architecture.empty();
+  participant.config.architecture = metadata.architecture;
+  participant.config.tied_embeddings = metadata.tied_embeddings;
+  participant.config.structure = metadata.structure;
+  participant.config.meaning = metadata.meaning;
+  participant.tokenizer = tokenizers.read(source.checkpoint()->folder());
+  participant.tokenizer_digest = metadata.tokenizer_digest;
+  participant.sample = metadata.base_sample;
+  return participant;
+}
+
+// What stands beside an adapter says little of a model; its base, where it is given, says all.
+Participant adapter_participant(const TensorSource& source, TokenizerReader& tokenizers) {
+  Participant participant;
+  const AdapterFacts& facts = *source.adapter();
+  if (facts.base) participant = model_participant(*make_source(*facts.base), tokenizers);
+  participant.name = printable(source.name());
+  participant.tensors = &source.tensors();
+  participant.is_vector = true;
+  participant.adapter = &facts;
+  if (const auto own = tokenizers.read(source.checkpoint()->folder())) {
+    participant.tokenizer = own;
+    participant.tokenizer_digest = to_hex(own->digest());
+  }
+  return participant;
+}
+
+Participant plain_participant(const TensorSource& source, TokenizerReader& tokenizers) {
+  if (source.adapter() != nullptr) return adapter_participant(source, tokenizers);
+  const bool stored_vector = source.checkpoint() != nullptr && is_vector(*source.checkpoint());
+  return stored_vector ? vector_participant(source, tokenizers)
+                       : model_participant(source, tokenizers);
+}
+
+// A state dict of differences is no model: it has no kin, and may lack tensors.
+bool holds_differences(const TensorSource& source, const TaskVector::Form& form) {
+  return std::any_of(form.terms.begin(), form.terms.end(), [&](const Term& term) {
+    return term.minuend.get() == &source && !term.subtrahend;
+  });
+}
+
+}  // namespace
+
+Participant participant_of(const SourcePtr& source, TokenizerReader& tokenizers) {
+  Participant participant = plain_participant(*source, tokenizers);
+  participant.source = source;
+  if (const NameMapping* mapping = mapping_of(*source)) participant.own_mapping = *mapping;
+  return participant;
+}
+
+Participant participant_of(const SourcePtr& source, const TaskVector::Form& form,
+                           TokenizerReader& tokenizers) {
+  Participant participant = participant_of(source, tokenizers);
+  if (!participant.is_vector && holds_differences(*source, form)) {
+    participant.is_vector = true;
+    participant.sample = {};
+  }
+  return participant;
+}
+
+void read_names(Participant& participant, const TensorSource& reader, const Participant& reference,
+                const CheckOptions& options) {
+  participant.mapping = mapping_onto(reader, *reference.source, options);
+  if (participant.mapping.empty()) return;
+  // Weights that stand for a tied head are none of its kin.
+  const NameMapping names = mapping_onto(reader, *reference.source, {});
+  if (!participant.is_vector) {
+    participant.sample = sample_weights(*rename_source(participant.source, names));
+  } else if (!participant.sample.empty()) {
+    const NameMapping back = mapping_between(*reference.tensors, *participant.tensors);
+    participant.reference_sample = sample_weights(*rename_source(reference.source, back));
+  }
+  participant.source = rename_source(participant.source, participant.mapping);
+  participant.tensors = &participant.source->tensors();
+}
+
+const TensorSource& reader_of(const SourcePtr& source, const TaskVector::Form& form) {
+  for (const Term& term : form.terms)
+    if (term.minuend == source) return *source;
+  for (const Term& term : form.terms)
+    if (term.subtrahend == source) return *term.minuend;
+  return *source;
+}
+
+std::set<std::string_view> common_towers(const std::vector<TensorInfo>& a,
+                                         const std::vector<TensorInfo>& b) {
+  std::unordered_set<std::string_view> names;
+  for (const TensorInfo& tensor : a) names.insert(tensor.name);
+  std::set<std::string_view> towers;
+  for (const TensorInfo& tensor : b) {
+    const auto tower = tower_of(tensor.name);
+    if (tower && names.count(tensor.name) > 0) towers.insert(*tower);
+  }
+  return towers;
+}
+
+}  // namespace suture

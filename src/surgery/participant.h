@@ -1,0 +1,56 @@
+#pragma once
+
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "suture/compatibility.h"
+
+#include "surgery/form.h"
+#include "surgery/kinship.h"
+#include "surgery/model_config.h"
+#include "surgery/name_mapping.h"
+#include "surgery/tokenizer_content.h"
+
+namespace suture {
+
+/// All that is known of one model, or of a stored vector, before its data is read.
+struct Participant {
+  std::string name;  ///< Printable.
+  SourcePtr source;
+  const std::vector<TensorInfo>* tensors = nullptr;
+  NameMapping own_mapping;  ///< That it came with, to the names of what it is subtracted from.
+  NameMapping mapping;      ///< To the reference's names, which `tensors` then have.
+  bool is_vector = false;   ///< Holds differences: may lack tensors, is not compared by dtype.
+  const AdapterFacts* adapter = nullptr;  ///< Of a LoRA adapter, which has no config of a model.
+  bool has_config = false;
+  ModelConfig config;
+  std::shared_ptr<const TokenizerContent> tokenizer;
+  std::string tokenizer_digest;  ///< Empty when unknown.
+  WeightSample sample;
+  WeightSample reference_sample;  ///< The reference's under the participant's own names, if needed.
+};
+
+/// A model or a stored vector; reads its config, tokenizer and some weights.
+Participant participant_of(const SourcePtr& source, TokenizerReader& tokenizers);
+
+/// The same of a source of a vector: a state dict of differences is no model.
+Participant participant_of(const SourcePtr& source, const TaskVector::Form& form,
+                           TokenizerReader& tokenizers);
+
+/// Gives a participant the reference's names, as those of `reader` are read: a term's two models
+/// are read alike.
+void read_names(Participant& participant, const TensorSource& reader, const Participant& reference,
+                const CheckOptions& options);
+
+/// The source of a vector whose names say how those of `source` are read.
+const TensorSource& reader_of(const SourcePtr& source, const TaskVector::Form& form);
+
+/// Towers (a decoder, a vision encoder) of which both have tensors under one name, as `tower_of`
+/// calls them; views into the names of `b`.
+std::set<std::string_view> common_towers(const std::vector<TensorInfo>& a,
+                                         const std::vector<TensorInfo>& b);
+
+}  // namespace suture

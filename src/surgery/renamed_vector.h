@@ -1,0 +1,24 @@
+#pragma once
+
+#include <functional>
+
+#include "suture/compatibility.h"
+
+#include "surgery/form.h"
+#include "surgery/name_mapping.h"
+
+namespace suture {
+
+/// A vector whose terms are renamed, each by the mapping that `mapping_for` gives for its minuend;
+/// one that is empty leaves its term as it is. Masks and coefficients go with the tensors that they
+/// were made for: of a joined tensor, parts that are masked out are zero. Throws UsageError for a
+/// mapping that does not fit a source, or joins tensors with different coefficients.
+TaskVector rename_terms(const TaskVector& vector,
+                        const std::function<NameMapping(const TensorSource&)>& mapping_for);
+
+/// How a source's tensors are found in a target, with the head that tied donors imply if `options`
+/// ask for it.
+NameMapping mapping_onto(const TensorSource& source, const TensorSource& target,
+                         const CheckOptions& options);
+
+}  // namespace suture

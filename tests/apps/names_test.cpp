@@ -1,0 +1,124 @@
+// Models that are one under several names, through the program.
+
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "support/model_family.h"
+#include "support/other_names.h"
+#include "support/tensor_bytes.h"
+#include "support/thrown.h"
+
+namespace suture {
+namespace {
+
+using test::ended_with;
+using test::holds;
+using test::Outcome;
+
+class Names : public test::ModelFamily {
+ protected:
+  Names() {
+    for (const char* role : {"base", "tuned", "target"}) {
+      const StateDict weights = load((dir_ / role).string());
+      test::write_model(dir_ / ("fused-" + std::string(role)), model_,
+                        test::named(weights, {"language_model.model.", true}));
+    }
+    begin_here();
+  }
+
+  StateDict weights(const std::string& name) const { return load((dir_ / name).string()); }
+};
+
+constexpr const char* kRules =
+    "language_model.model.* -> model.* (18 tensors), gate_up_proj -> gate_proj + up_proj (2 "
+    "layers), "
+    "qkv_proj -> q_proj + k_proj + v_proj (2 layers)";
+
+TEST_F(Names, AreSaidByCheck) {
+  const Outcome text = run({"check", "base", "fused-tuned"});
+  ASSERT_TRUE(ended_with(text, 0));
+  EXPECT_TRUE(
+      holds(text.out, std::string("fused-tuned is read under the names of base: ") + kRules));
+  const Outcome outcome = run({"check", "base", "fused-tuned", "--json", "-"});
+  ASSERT_TRUE(ended_with(outcome, 0));
+  const auto json = nlohmann::json::parse(outcome.out);
+  EXPECT_EQ(json["findings"][0]["topic"], "names");
+  EXPECT_EQ(json["findings"][0]["severity"], "warning");
+  EXPECT_EQ(json["names"][0]["model"], "fused-tuned");
+  EXPECT_EQ(json["names"][0]["rules"].size(), 3u);
+  EXPECT_GT(json["kinship"][0]["relative_distance"], 0);
+  EXPECT_LT(json["kinship"][0]["relative_distance"], 0.1);
+  const Outcome plain = run({"check", "base", "tuned", "--json", "-"});
+  EXPECT_FALSE(nlohmann::json::parse(plain.out).contains("names"));
+}
+
+TEST_F(Names, ThatDifferGiveTheSameModel) {
+  ASSERT_TRUE(ended_with(run({"inject", "target", "tuned - base@0.5", "-o", "plain"}), 0));
+  ASSERT_TRUE(ended_with(run({"inject", "fused-target", "tuned - base@0.5", "-o", "fused"}), 0));
+  EXPECT_TRUE(test::same_bits(weights("fused"),
+                              test::named(weights("plain"), {"language_model.model.", true})));
+  const Outcome outcome =
+      run({"extract", "fused-tuned", "base", "-o", "v.safetensors", "--json", "-"});
+  ASSERT_TRUE(ended_with(outcome, 0));
+  EXPECT_TRUE(holds(outcome.err, kRules));
+  EXPECT_EQ(nlohmann::json::parse(outcome.out)["compatibility"]["names"][0]["under"], "base");
+  const Outcome stored =
+      run({"inject", "fused-target", "v.safetensors@0.5", "-o", "stored", "--json", "-"});
+  ASSERT_TRUE(ended_with(stored, 0));
+  EXPECT_TRUE(test::same_bits(weights("stored"), weights("fused")));
+  EXPECT_TRUE(
+      holds(stored.err, "warning: names: v.safetensors is read under the names of fused-target"));
+}
+
+TEST_F(Names, AreExplained) {
+  const Outcome outcome = run({"inject", "fused-target", "tuned - base", "-o", "new", "--dry-run",
+                               "--explain", "*.1.self_attn.qkv_proj.weight"});
+  ASSERT_TRUE(ended_with(outcome, 0));
+  EXPECT_TRUE(holds(outcome.out, "tuned: in parts, "));
+  EXPECT_TRUE(
+      holds(outcome.out,
+            "there model.layers.1.self_attn.q_proj.weight + model.layers.1.self_attn.k_proj"));
+  EXPECT_TRUE(
+      holds(outcome.out, "      model.layers.1.self_attn.v_proj.weight: tuned/model.safetensors"));
+  const Outcome rows = run({"inject", "target", "fused-tuned - fused-base", "-o", "new",
+                            "--dry-run", "--explain", "model.layers.1.self_attn.k_proj.weight"});
+  ASSERT_TRUE(ended_with(rows, 0));
+  EXPECT_TRUE(holds(
+      rows.out, "there rows 16 to 24 of language_model.model.layers.1.self_attn.qkv_proj.weight"));
+  EXPECT_TRUE(nothing_left_behind());
+}
+
+TEST_F(Names, ThatCouldBeTwoThingsAreRefused) {
+  StateDict two = test::named(base_, {"a.", false});
+  for (const auto& [name, tensor] : test::named(base_, {"b.", false})) two.set(name, tensor);
+  test::write_model(dir_ / "two", model_, two);
+  begin_here();
+  const Outcome refused = run({"inject", "two", "tuned - base", "-o", "new"});
+  EXPECT_EQ(refused.status, 2);
+  EXPECT_TRUE(holds(refused.err, "model.* could be a.* or b.*"));
+  EXPECT_TRUE(ended_with(run({"check", "two", "base"}), 1));
+  EXPECT_TRUE(nothing_left_behind());
+}
+
+TEST_F(Names, OfATiedHeadAreForTheUserToSay) {
+  test::TinyModel untied = model_;
+  untied.tied = false;
+  add_model("untied", untied);
+  const Outcome refused = run({"inject", "untied", "tuned - base", "-o", "new"});
+  EXPECT_EQ(refused.status, 2);
+  EXPECT_TRUE(holds(refused.err, "--head embedding"));
+  EXPECT_TRUE(ended_with(run({"inject", "untied", "tuned - base", "-o", "new", "--head",
+                              "embedding", "--allow", "kinship"}),
+                         0));
+  EXPECT_FALSE(
+      test::same_bits(weights("new").at("lm_head.weight"), weights("untied").at("lm_head.weight")));
+  const Outcome wrong = run({"inject", "untied", "tuned - base", "-o", "other", "--head", "both"});
+  EXPECT_EQ(wrong.status, 2);
+  EXPECT_TRUE(holds(wrong.err, "same or embedding"));
+}
+
+}  // namespace
+}  // namespace suture

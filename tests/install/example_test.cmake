@@ -1,0 +1,26 @@
+# Builds examples/${EXAMPLE} against the install tree as an outside project would, and runs it on the trained family.
+
+include(${CMAKE_CURRENT_LIST_DIR}/common.cmake)
+
+set(prefixes ${PREFIX}:${LIBTORCH})
+configure(${CMAKE_COMMAND} ${SOURCE}/examples/${EXAMPLE} -DCMAKE_BUILD_TYPE=Release)
+run(${CMAKE_COMMAND} --build ${WORK}/build)
+
+set(models ${SOURCE}/examples/miniature/family)
+set(donors ${models}/grpo ${models}/sft ${models}/instruct)
+if(EXAMPLE STREQUAL "embed")
+  run(${WORK}/build/embed ${donors} ${WORK}/out)
+  expect("50 tensors on disk equal those in memory")
+  run(${PREFIX}/bin/suture check ${models}/instruct ${WORK}/out)
+elseif(EXAMPLE STREQUAL "ablation")
+  run(${WORK}/build/ablation ${donors} ${models}/tasks/sums-choice.jsonl)
+  expect("without layer=3 .*against vector")
+  expect("the model holds its own weights again")
+elseif(EXAMPLE STREQUAL "training_log")
+  run(${WORK}/build/training_log ${WORK}/learned.safetensors)
+  expect("\"step\": 60, .*\"layers\": \\[[0-9.e-]+, [0-9.e-]+, [0-9.e-]+\\]")
+  run(${PREFIX}/bin/suture analyze ${WORK}/learned.safetensors --json)
+  expect("layers\\.2\\.mlp\\.down_proj\\.weight")
+else()
+  message(FATAL_ERROR "no test for the example '${EXAMPLE}'")
+endif()

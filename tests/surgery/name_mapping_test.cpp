@@ -1,0 +1,291 @@
+#include "surgery/name_mapping.h"
+
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "support/thrown.h"
+
+namespace suture {
+namespace {
+
+using test::holds;
+using Shape = std::vector<std::int64_t>;
+using Tensors = std::vector<TensorInfo>;
+
+TensorInfo tensor(const std::string& name, const Shape& shape, Dtype dtype = Dtype::kBF16) {
+  TensorInfo info;
+  info.name = name;
+  info.dtype = dtype;
+  info.shape = shape;
+  info.elements = 1;
+  for (const std::int64_t size : shape) info.elements *= static_cast<std::uint64_t>(size);
+  info.bytes = info.elements * static_cast<std::uint64_t>(bytes_of(dtype));
+  return info;
+}
+
+struct Names {
+  std::string prefix = "model.";
+  bool fused = false;
+  int layers = 2;
+  std::int64_t q = 8, kv = 4, width = 8;
+};
+
+void add_layer(const Names& names, int number, Tensors& tensors) {
+  const std::string layer = names.prefix + "layers." + std::to_string(number) + ".";
+  const auto add = [&](const std::string& name, std::int64_t rows) {
+    tensors.push_back(tensor(layer + name + ".weight", {rows, names.width}));
+    tensors.push_back(tensor(layer + name + ".bias", {rows}));
+  };
+  tensors.push_back(tensor(layer + "input_layernorm.weight", {names.width}));
+  if (names.fused) {
+    add("self_attn.qkv_proj", names.q + 2 * names.kv);
+    add("mlp.gate_up_proj", 2 * 12);
+  } else {
+    add("self_attn.q_proj", names.q);
+    add("self_attn.k_proj", names.kv);
+    add("self_attn.v_proj", names.kv);
+    add("mlp.gate_proj", 12);
+    add("mlp.up_proj", 12);
+  }
+}
+
+Tensors model(const Names& names, bool with_head = true) {
+  Tensors tensors{tensor(names.prefix + "embed_tokens.weight", {20, names.width})};
+  for (int layer = 0; layer < names.layers; ++layer) add_layer(names, layer, tensors);
+  tensors.push_back(tensor(names.prefix + "norm.weight", {names.width}));
+  if (with_head) tensors.push_back(tensor("lm_head.weight", {20, names.width}));
+  return tensors;
+}
+
+Tensors operator+(Tensors a, const Tensors& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+Tensors without(Tensors tensors, const std::string& part) {
+  std::erase_if(tensors,
+                [&](const TensorInfo& one) { return one.name.find(part) != std::string::npos; });
+  return tensors;
+}
+
+// A vision tower as several models have it: some names are those of a decoder.
+Tensors vision(const std::string& prefix) {
+  Tensors tensors;
+  for (int block = 0; block < 5; ++block) {
+    const std::string name = prefix + "layers." + std::to_string(block) + ".";
+    tensors.push_back(tensor(name + "self_attn.q_proj.weight", {6, 6}));
+    tensors.push_back(tensor(name + "mlp.fc1.weight", {12, 6}));
+  }
+  tensors.push_back(tensor(prefix + "patch_embed.weight", {6, 3}));
+  return tensors;
+}
+
+const NameMapping::Tensor* named(const NameMapping& mapping, const std::string& name) {
+  for (const NameMapping::Tensor& one : mapping.tensors)
+    if (one.name == name) return &one;
+  return nullptr;
+}
+
+// Nothing is mapped, and the problem is said.
+testing::AssertionResult refuses(const NameMapping& mapping, const std::string& problem) {
+  if (!mapping.empty()) return testing::AssertionFailure() << mapping.to_string();
+  std::string problems;
+  for (const std::string& one : mapping.problems) problems += one + "\n";
+  return holds(problems, problem);
+}
+
+TEST(NameMapping, EqualNamesNeedNone) {
+  for (const Tensors& to : {model({}), model({}) + vision("visual."), model({}, false)}) {
+    const NameMapping mapping = mapping_between(model({}, false), to);
+    EXPECT_TRUE(mapping.empty());
+    EXPECT_TRUE(mapping.problems.empty());
+  }
+}
+
+TEST(NameMapping, ExchangesPrefixes) {
+  for (const char* from : {"model.", "", "language_model.model.", "model.language_model."}) {
+    for (const char* to : {"model.", "", "language_model.model.", "model.language_model."}) {
+      if (std::string(from) == to) continue;
+      const NameMapping mapping = mapping_between(model({from}), model({to}));
+      EXPECT_TRUE(mapping.problems.empty()) << from << to;
+      ASSERT_EQ(mapping.tensors.size(), 24u) << from << to;
+      EXPECT_EQ(mapping.to_string(), std::string(from) + "* -> " + to + "* (24 tensors)");
+      const auto* one = named(mapping, std::string(to) + "layers.1.self_attn.k_proj.bias");
+      ASSERT_NE(one, nullptr);
+      EXPECT_EQ(one->parts, (std::vector<NameMapping::Part>{
+                                {std::string(from) + "layers.1.self_attn.k_proj.bias", 0, 4}}));
+    }
+  }
+}
+
+TEST(NameMapping, LeavesOtherTowersAlone) {
+  const Tensors target = model({"model.language_model."}) + vision("model.visual.");
+  EXPECT_EQ(mapping_between(model({}), target).to_string(),
+            "model.* -> model.language_model.* (24 tensors)");
+  EXPECT_EQ(mapping_between(target, model({})).to_string(),
+            "model.language_model.* -> model.* (24 tensors)");
+  // Both towers moved.
+  const Tensors older = model({}) + vision("visual.");
+  EXPECT_EQ(
+      mapping_between(older, target).to_string(),
+      "model.* -> model.language_model.* (24 tensors), visual.* -> model.visual.* (11 tensors)");
+}
+
+TEST(NameMapping, FindsTheHeadBesideTheDecoder) {
+  Tensors target = model({"language_model.model."}, false);
+  target.push_back(tensor("language_model.lm_head.weight", {20, 8}));
+  const NameMapping mapping = mapping_between(model({}), target);
+  EXPECT_NE(named(mapping, "language_model.lm_head.weight"), nullptr);
+  EXPECT_TRUE(holds(mapping.to_string(), "lm_head.weight -> language_model.lm_head.weight"));
+  target.push_back(tensor("audio.lm_head.weight", {20, 8}));
+  EXPECT_TRUE(refuses(mapping_between(model({}), target), "lm_head.weight could be"));
+}
+
+TEST(NameMapping, JoinsAndCutsProjections) {
+  const NameMapping joins = mapping_between(model({}), model({"model.", true}));
+  EXPECT_EQ(joins.to_string(),
+            "gate_proj + up_proj -> gate_up_proj (2 layers), "
+            "q_proj + k_proj + v_proj -> qkv_proj (2 layers)");
+  ASSERT_EQ(joins.tensors.size(), 8u);
+  const std::string layer = "model.layers.1.self_attn.";
+  EXPECT_EQ(named(joins, layer + "qkv_proj.weight")->parts,
+            (std::vector<NameMapping::Part>{{layer + "q_proj.weight", 0, 8},
+                                            {layer + "k_proj.weight", 0, 4},
+                                            {layer + "v_proj.weight", 0, 4}}));
+  const NameMapping cuts = mapping_between(model({"", true}), model({}));
+  EXPECT_EQ(cuts.to_string(),
+            "* -> model.* (12 tensors), gate_up_proj -> gate_proj + up_proj (2 layers), "
+            "qkv_proj -> q_proj + k_proj + v_proj (2 layers)");
+  EXPECT_EQ(named(cuts, layer + "v_proj.bias")->parts,
+            (std::vector<NameMapping::Part>{{"layers.1.self_attn.qkv_proj.bias", 12, 4}}));
+}
+
+TEST(NameMapping, MayDifferFromLayerToLayer) {
+  Tensors mixed = model({"", false, 1});
+  add_layer({"", true}, 1, mixed);
+  const NameMapping mapping = mapping_between(mixed, model({}));
+  EXPECT_TRUE(mapping.problems.empty());
+  EXPECT_TRUE(holds(mapping.to_string(), "qkv_proj -> q_proj + k_proj + v_proj (1 layer)"));
+  EXPECT_NE(named(mapping, "model.layers.0.self_attn.q_proj.weight"), nullptr);
+}
+
+TEST(NameMapping, APartOfAModelIsEnough) {
+  const Tensors first_layer = without(without(model({}, false), "layers.1."), "norm");
+  EXPECT_EQ(mapping_between(first_layer, model({"", true})).to_string(),
+            "model.* -> * (11 tensors), gate_proj + up_proj -> gate_up_proj (1 layer), "
+            "q_proj + k_proj + v_proj -> qkv_proj (1 layer)");
+  EXPECT_EQ(mapping_between({tensor("embed_tokens.weight", {20, 8})}, model({})).to_string(),
+            "* -> model.* (1 tensor)");
+}
+
+TEST(NameMapping, EmbeddingsMayDifferInRows) {
+  Tensors target = model({""});
+  target.front().shape[0] = 24;
+  EXPECT_FALSE(mapping_between(model({}), target).empty());
+  target.front().shape[1] = 9;
+  EXPECT_TRUE(refuses(mapping_between(model({}), target), "embed_tokens.weight is [20, 8]"));
+}
+
+TEST(NameMapping, TwoPlacesAreOneTooMany) {
+  EXPECT_TRUE(
+      refuses(mapping_between(model({""}), model({"model."}) + model({"language_model.model."})),
+              "* could be language_model.model.* or model.*"));
+  EXPECT_TRUE(refuses(mapping_between(model({"a."}) + model({"b."}), model({"model."})),
+                      "a.* and b.* could both be model.*"));
+  // Under its own prefix in another form, or as it is under another.
+  EXPECT_TRUE(refuses(mapping_between(model({}), model({"model.", true}) + model({"other."})),
+                      "model.* could be model.* or other.*"));
+}
+
+TEST(NameMapping, AStrayTensorUnderTheOldNameIsAContradiction) {
+  Tensors target = model({"other."});
+  target.push_back(tensor("model.layers.0.input_layernorm.weight", {8}));
+  EXPECT_TRUE(refuses(mapping_between(model({}), target), "is there under its own name"));
+}
+
+TEST(NameMapping, FusedAndSplitBesideEachOtherAreRefused) {
+  Tensors both = model({"model.", true});
+  both.push_back(tensor("model.layers.0.self_attn.q_proj.weight", {8, 8}));
+  EXPECT_TRUE(refuses(mapping_between(model({}), both), "either could be meant"));
+  EXPECT_TRUE(refuses(mapping_between(model({""}), both), "either could be meant"));
+  both.back().name = "layers.0.self_attn.q_proj.weight";
+  Tensors donor = model({"", true});
+  donor.push_back(both.back());
+  EXPECT_TRUE(refuses(mapping_between(donor, model({})), "two tensors would be"));
+  EXPECT_TRUE(refuses(mapping_between(donor, model({"model.", true})), "either could be meant"));
+}
+
+TEST(NameMapping, WrongRowsAreRefused) {
+  EXPECT_TRUE(
+      refuses(mapping_between(model({}), model({"model.", true, 2, 8, 5})),
+              "qkv_proj.weight is [18, 8], q_proj and what goes with it [8, 8] + [4, 8] + [4, 8]"));
+  EXPECT_TRUE(
+      refuses(mapping_between(model({"", true, 2, 9}), model({})), "qkv_proj.weight is [17, 8]"));
+  EXPECT_TRUE(refuses(mapping_between(model({"", false, 2, 8, 4, 9}), model({})), "is [20, 9]"));
+  Tensors halves = model({});
+  for (TensorInfo& one : halves) {
+    if (one.name.find("gate_proj") != std::string::npos) one.shape[0] = 11;
+    if (one.name.find("up_proj") != std::string::npos) one.shape[0] = 13;
+  }
+  EXPECT_TRUE(
+      refuses(mapping_between(halves, model({"model.", true})), "gate_up_proj.weight is [24, 8]"));
+  Tensors huge = model({});
+  for (TensorInfo& one : huge)
+    if (one.name.find("_proj.bias") != std::string::npos) one.shape[0] = INT64_MAX;
+  EXPECT_FALSE(mapping_between(huge, model({"model.", true})).problems.empty());
+}
+
+TEST(NameMapping, AMissingPartIsRefused) {
+  EXPECT_TRUE(refuses(mapping_between(without(model({}), "layers.1.self_attn.k_proj.weight"),
+                                      model({"model.", true})),
+                      "no model.layers.1.self_attn.k_proj.weight to go with"));
+  EXPECT_TRUE(refuses(mapping_between(model({"", true}), without(model({}), "v_proj.bias")),
+                      "no model.layers.0.self_attn.v_proj.bias"));
+}
+
+TEST(NameMapping, CodesAreNotCut) {
+  Tensors coded = model({"", true});
+  for (TensorInfo& one : coded)
+    if (one.name.find("qkv_proj.weight") != std::string::npos) one.dtype = Dtype::kI8;
+  EXPECT_TRUE(refuses(mapping_between(coded, model({})), "qkv_proj.weight"));
+}
+
+TEST(NameMapping, OtherLayoutsAreNamed) {
+  Tensors neox = without(model({}), "self_attn");
+  neox.push_back(tensor("model.layers.0.attention.query_key_value.weight", {16, 8}));
+  EXPECT_TRUE(refuses(mapping_between(neox, model({})), "interleaved head by head"));
+  EXPECT_TRUE(refuses(mapping_between(model({}), neox), "interleaved head by head"));
+}
+
+TEST(NameMapping, StrangersAreLeftToTheCheck) {
+  Tensors more = model({});
+  more.push_back(tensor("model.layers.0.self_attn.q_norm.weight", {4}));
+  for (const Tensors& from :
+       {more, model({"model.", false, 3}), Tensors{tensor("x", {}), tensor("y.weight", {3})}}) {
+    const NameMapping mapping = mapping_between(from, model({}));
+    EXPECT_TRUE(mapping.empty());
+    EXPECT_TRUE(mapping.problems.empty());
+  }
+}
+
+TEST(NameMapping, RowsMustBeThoseOfTheHeads) {
+  const NameMapping cuts = mapping_between(model({"", true}), model({}));
+  const NameMapping joins = mapping_between(model({}), model({"", true}));
+  for (const NameMapping& mapping : {cuts, joins}) {
+    EXPECT_EQ(contradicted_heads(mapping, {}), "");
+    EXPECT_EQ(
+        contradicted_heads(mapping, {{"num_attention_heads", "4"}, {"num_key_value_heads", "2"}}),
+        "");
+    EXPECT_TRUE(
+        holds(contradicted_heads(mapping, {{"num_attention_heads", "4"}}), "8, 4 and 4 rows"));
+    EXPECT_TRUE(holds(contradicted_heads(mapping, {{"num_attention_heads", "4"},
+                                                   {"num_key_value_heads", "2"},
+                                                   {"head_dim", "4"}}),
+                      "of 4"));
+  }
+}
+
+}  // namespace
+}  // namespace suture
