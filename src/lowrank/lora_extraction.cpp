@@ -22,7 +22,7 @@
 #include "lora/adapter_writer.h"
 #include "lowrank/adapter_layout.h"
 #include "lowrank/low_rank.h"
-#include "model/one_torch_thread.h"
+#include "core/one_torch_thread.h"
 #include "stream/weights_writer.h"
 #include "stream/worker_pool.h"
 #include "surgery/injected_tensors.h"
@@ -233,7 +233,7 @@ void LoraExtraction::decompose() {
   if (!options_.device.is_cpu()) run.threads = 1;
   stream::run_jobs(matrices.size(), run, [&] {
     return [&](std::size_t job) {
-      const model::OneTorchThread alone(options_.device.is_cpu());
+      const OneTorchThread alone(options_.device.is_cpu());
       decompose(matrices[job]);
       progress.add(held_[matrices[job]].base->elements * sizeof(float));
     };
