@@ -64,7 +64,7 @@ std::map<std::string, std::vector<std::string>> keys_in_order(const std::string&
     if (depth == 2) keys[outer].push_back(parsed.get<std::string>());
     return true;
   };
-  static_cast<void>(Json::parse(text, note));
+  const Json unused = Json::parse(text, note);
   return keys;
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "suture/error.h"
+#include "suture/site.h"
 
 #include "core/nearest_name.h"
 #include "format/adapter_folder.h"
@@ -218,9 +219,12 @@ const TensorInfo& AdapterSource::require_in_base(const std::string& name, const 
   if (own == nullptr || !is_computable(own->dtype)) {
     std::vector<std::string> names;
     for (const TensorInfo& tensor : base.tensors()) names.push_back(tensor.name);
-    throw FormatError(
-        {file_, stored.name, printable(base.name()) + " has no float tensor " + printable(name),
-         "the base that the adapter was trained on", did_you_mean(name, std::move(names))});
+    const bool is_tied_head = own == nullptr && site_of(name).block == Block::kHead;
+    throw FormatError({file_, stored.name,
+                       printable(base.name()) + " has no float tensor " + printable(name),
+                       "the base that the adapter was trained on",
+                       is_tied_head ? "where its head is tied to the embedding, untie it first"
+                                    : did_you_mean(name, std::move(names))});
   }
   if (own->shape != shape)
     throw FormatError({file_, stored.name,

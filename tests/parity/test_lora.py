@@ -122,7 +122,6 @@ PLAIN = {
                                 alpha_pattern={"q_proj": 5}),
     "lora bias": dict(r=4, lora_alpha=8, lora_bias=True, target_modules=ATTENTION),
     "gaussian": dict(r=4, lora_alpha=8, init_lora_weights="gaussian", target_modules=ATTENTION),
-    "head": dict(r=4, lora_alpha=8, target_modules=["lm_head", "down_proj"]),
 }
 
 
@@ -134,6 +133,7 @@ def test_factors_need_no_base(name, bases, suture, tmp_path):
 
 
 WHOLE = {
+    "head": dict(r=4, lora_alpha=8, target_modules=["lm_head", "down_proj"]),
     "bias all": dict(r=4, lora_alpha=8, bias="all", target_modules=ATTENTION),
     "bias lora_only": dict(r=4, lora_alpha=8, bias="lora_only", target_modules=["q_proj"]),
     "modules to save": dict(r=4, lora_alpha=8, target_modules=ATTENTION, modules_to_save=["lm_head", "embed_tokens", "norm"]),
