@@ -25,7 +25,8 @@ void PickleWriter::add_integer(std::int64_t value) {
     bytes_ += 'J';
     return append_little_endian(bytes_, bits, 4);
   }
-  const int bytes = std::bit_width(value < 0 ? ~bits : bits) / 8 + 1;
+  const auto width = static_cast<int>(std::bit_width(value < 0 ? ~bits : bits));
+  const int bytes = width / 8 + 1;
   bytes_ += '\x8a';
   bytes_ += static_cast<char>(bytes);
   append_little_endian(bytes_, bits, bytes);
