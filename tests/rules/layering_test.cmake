@@ -29,7 +29,7 @@ set(_below_ablation evaluate tokenizer model surgery stream core kernels format)
 set(_below_explore evaluate tokenizer model surgery stream core kernels format)
 set(_below_report ablation evaluate tokenizer model analysis surgery stream core kernels format)
 set(_below_serve evaluate tokenizer model core format)
-set(_below_apps serve report explore ablation evaluate tokenizer model analysis surgery stream core kernels format)
+set(_below_apps serve report explore ablation evaluate tokenizer model analysis surgery lora stream core kernels format)
 
 # What stands between the brackets or quotes of every include of `file`.
 function(includes_of file out)
