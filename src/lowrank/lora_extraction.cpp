@@ -52,6 +52,7 @@ void require_options(const LoraOptions& options, const std::string& path) {
     refuse("a rank of " + std::to_string(*options.rank), "1 or more");
   if (options.energy && !(*options.energy > 0 && *options.energy <= 1))
     refuse("an energy of " + std::to_string(*options.energy), "more than 0 and at most 1");
+  if (options.dtype == Dtype::kF64) refuse("factors in float64", "bf16, f16 or f32");
   if (options.check.vocabulary != VocabularyPolicy::kSame)
     refuse("vocabularies matched by token text", "the same vocabulary: an adapter has no rows");
   if (is_single_file(path)) {
