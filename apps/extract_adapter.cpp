@@ -6,6 +6,7 @@
 #include "common/command.h"
 #include "common/talk.h"
 #include "common/terminal.h"
+#include "lora/adapter_source.h"
 #include "report/lora_report.h"
 
 namespace suture::apps {
@@ -27,14 +28,17 @@ LoraOptions options_from(const Arguments& arguments) {
   return options;
 }
 
-// TUNED is a model or a stored vector.
+// TUNED is a model, a stored vector or an adapter.
 LoraReport write_adapter(const Arguments& arguments) {
   const std::string &first = arguments.positional[0], &output = require_output(arguments);
   const Checkpoint base = open_target(arguments, arguments.positional[1]);
   const LoraOptions options = options_from(arguments);
   if (is_stored_vector(first)) {
     const VectorArgument argument = parse_vector_argument(first);
-    return extract_lora(argument.scale * open_vector(argument), base, output, options);
+    const TaskVector vector = lora::is_adapter(argument.minuend)
+                                  ? TaskVector::open(argument.minuend, base)
+                                  : open_vector(argument);
+    return extract_lora(argument.scale * vector, base, output, options);
   }
   const Checkpoint tuned = Checkpoint::open(first);
   say_warnings(arguments, {tuned});

@@ -3,7 +3,7 @@
 
 Both make an adapter of the same rank from the same pair, as whole processes, in turn, with as many threads. The error of
 either is |D - B A| of the factors in its file, over all matrices that have factors in both, beside that of a full
-decomposition at this rank: the part of |D| that its later singular values make up.
+decomposition at this rank: the part of |D| that its later singular values make up, all but the largest eigenvalues of D'D.
 """
 
 import argparse
@@ -96,8 +96,9 @@ def errors(options, outputs):
     for module in modules:
         delta = tuned.get_tensor(f"{module}.weight").double() - base.get_tensor(f"{module}.weight").double()
         squares["change"] += delta.square().sum().item()
-        narrow = delta if delta.shape[0] >= delta.shape[1] else delta.t()
-        squares["full"] += torch.linalg.eigvalsh(narrow.t() @ narrow).clamp_min(0)[:-options.rank].sum().item()
+        narrow = (delta if delta.shape[0] >= delta.shape[1] else delta.t()).float()
+        largest = torch.linalg.eigvalsh(narrow.t() @ narrow)[-options.rank:]
+        squares["full"] += delta.square().sum().item() - largest.double().sum().item()
         for contender in CONTENDERS:
             down, up = factors[contender][module]
             squares[contender] += (delta - up @ down).square().sum().item()

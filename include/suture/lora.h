@@ -24,8 +24,8 @@ struct LoraOptions {
   /// In (0, 1]: each matrix gets the smallest rank that keeps this share of its squared Frobenius
   /// norm, up to a part of 1e-12, which is float32's own rounding.
   std::optional<double> energy;
-  /// Of the factors. Narrower ones than float32 round the product as well: the errors in the report
-  /// are those of the factors as stored.
+  /// Of the factors: bf16, f16 or f32. Narrower ones than float32 round the product as well: the
+  /// errors in the report are those of the factors as stored.
   Dtype dtype = Dtype::kF32;
   /// Also embedding and head as factors; else they are stored whole. Not for tied embeddings.
   bool low_rank_embeddings = false;

@@ -52,6 +52,7 @@ void require_options(const LoraOptions& options, const std::string& path) {
     refuse("a rank of " + std::to_string(*options.rank), "1 or more");
   if (options.energy && !(*options.energy > 0 && *options.energy <= 1))
     refuse("an energy of " + std::to_string(*options.energy), "more than 0 and at most 1");
+  if (options.dtype == Dtype::kF64) refuse("factors in float64", "bf16, f16 or f32");
   if (options.check.vocabulary != VocabularyPolicy::kSame)
     refuse("vocabularies matched by token text", "the same vocabulary: an adapter has no rows");
   if (is_single_file(path)) {
@@ -461,11 +462,13 @@ void refuse_unfit_output(const std::string& path, const LoraOptions& options,
 
 LoraReport extract_lora(const Checkpoint& tuned, const Checkpoint& base, const std::string& path,
                         const LoraOptions& options) {
-  const SourcePtr tuned_source = open_source(tuned), base_source = open_source(base);
+  const SourcePtr base_source = open_source(base);
+  SourcePtr tuned_source = open_source(tuned);
   refuse_unfit_output(path, options, {tuned_source, base_source});
   LoraReport report;
   report.compatibility = check({base, tuned}, options.check);
   require_fit(report.compatibility);
+  tuned_source = under_names_of(tuned_source, *base_source);
   report.left_out = require_equal_non_floats(*tuned_source, *base_source);
   std::vector<std::string> names;
   for (const TensorInfo& tensor : tuned_source->tensors()) {
@@ -492,8 +495,9 @@ LoraReport extract_lora(const TaskVector& vector, const Checkpoint& base, const 
   LoraReport report;
   report.compatibility = check(base, vector, options.check);
   require_fit(report.compatibility);
-  options.only.require_matches(vector.names());
-  return LoraExtraction(vector, base_source, path, options).run(std::move(report));
+  const TaskVector named = under_names_of(base, vector, options.check);
+  options.only.require_matches(named.names());
+  return LoraExtraction(named, base_source, path, options).run(std::move(report));
 }
 
 }  // namespace suture

@@ -241,6 +241,13 @@ TEST_F(Extract, OfAStoredVectorWritesTheSameAdapter) {
                       "a task vector, not a model"));
 }
 
+TEST_F(Extract, OfAnAdapterOfFullRankGivesTheTunedModelBack) {
+  make({"extract", "tuned", "base", "-o", "adapter", "--lora", "16", "-q"});
+  ASSERT_TRUE(ended_with(run({"inject", "base", "adapter - base", "-o", "again", "-q"}), 0));
+  EXPECT_EQ(read_file(dir_ / "again" / "model.safetensors"),
+            read_file(dir_ / "tuned" / "model.safetensors"));
+}
+
 TEST_F(Extract, OfAnAdapterRefusesWhatMakesNone) {
   const auto adapter = [](std::vector<std::string> more) {
     std::vector<std::string> arguments{"extract", "tuned", "base", "-o", "adapter"};
@@ -252,6 +259,7 @@ TEST_F(Extract, OfAnAdapterRefusesWhatMakesNone) {
   for (const std::string energy : {"0", "-0.5", "1.01", "nan", "x"})
     EXPECT_TRUE(refuses(adapter({"--energy", energy}), "--energy")) << energy;
   EXPECT_TRUE(refuses(adapter({"--lora", "4", "--sparse"}), "--sparse with --lora"));
+  EXPECT_TRUE(refuses(adapter({"--lora", "4", "--dtype", "f64"}), "bf16, f16 or f32"));
   EXPECT_TRUE(refuses(adapter({"--low-rank-embeddings"}), "without --lora"));
   EXPECT_TRUE(refuses(extract("tuned", {"--lora", "4"}), "an adapter is several files"));
   EXPECT_TRUE(

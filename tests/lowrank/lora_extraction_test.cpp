@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <filesystem>
@@ -198,7 +199,7 @@ TEST_F(LoraExtraction, FactorsComeInTheDtypeAskedForWithTheirError) {
 
 TEST_F(LoraExtraction, NamesWhatItHasNoPlaceFor) {
   set_in_all("model.layers.0.mlp.experts.weight", at::ones({2, 3, 4}));
-  tuned_.at("model.layers.0.mlp.experts.weight") += 2;
+  tuned_.set("model.layers.0.mlp.experts.weight", at::full({2, 3, 4}, 3.0));
   set_in_all("model.layers.0.mlp.scale", at::ones({2, 2}));
   write_all();
   const LoraReport report = run(rank(2));
@@ -237,7 +238,7 @@ TEST_F(LoraExtraction, RefusesWhatFitsNothing) {
 
 TEST_F(LoraExtraction, RefusesAVectorWithoutAChangedMatrix) {
   tuned_ = base_.clone();
-  tuned_.at("model.norm.weight") += 1;
+  tuned_.at("model.norm.weight").add_(1);
   write_all();
   const auto run_it = [&] { run(rank(2)); };
   EXPECT_TRUE(holds(thrown_by<UsageError>(run_it), "no weight matrix that differs"));

@@ -1,5 +1,6 @@
 #include "lowrank/low_rank.h"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
