@@ -106,7 +106,7 @@ class RandomEdits {
         return;
       case 5:
         one.layers.reset();
-        if (random_() % 3 > 0) one.layers = {{scale(), scale(), scale()}};
+        if (random_() % 3 > 0) one.layers = std::vector<double>{scale(), scale(), scale()};
         if (one.layers)
           one.edit.scale_layers({(*one.layers)[0], (*one.layers)[1]}, (*one.layers)[2]);
         else
@@ -250,7 +250,7 @@ TEST_P(LiveWeightsProperty, TenThousandChangesLeaveNothingOnAGpu) {
 
 INSTANTIATE_TEST_SUITE_P(, LiveWeightsProperty,
                          testing::Values(at::kBFloat16, at::kHalf, at::kFloat),
-                         [](const auto& type) { return std::string(at::toString(type.param)); });
+                         [](const auto& type) { return std::string(c10::toString(type.param)); });
 
 }  // namespace
 }  // namespace suture
