@@ -2,6 +2,7 @@
 
 #include "lora/adapter_source.h"
 
+#include <chrono>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -296,7 +297,7 @@ INSTANTIATE_TEST_SUITE_P(
                 },
                 "a second whole tensor for q.bias"},
         BadFile{"Nothing", [](auto&) {}, "no tensor"}),
-    [](const auto& info) { return info.param.name; });
+    [](const auto& test) { return test.param.name; });
 
 TEST_F(AdapterSourceTest, ATaskVectorOpensIt) {
   write_adapter(dir / "skill", simple_factors());
