@@ -67,10 +67,10 @@ TEST_P(LowRankProductTest, RangesDoNotShow) {
 INSTANTIATE_TEST_SUITE_P(Shapes, LowRankProductTest,
                          testing::Values(Shape{1, 1, 1}, Shape{5, 8, 1}, Shape{9, 17, 3},
                                          Shape{13, 40, 32}, Shape{4, 7, 2}, Shape{50, 1, 1}),
-                         [](const auto& test) {
-                           return std::to_string(test.param.rows) + "x" +
-                                  std::to_string(test.param.columns) + "r" +
-                                  std::to_string(test.param.rank);
+                         [](const auto& one) {
+                           return std::to_string(one.param.rows) + "x" +
+                                  std::to_string(one.param.columns) + "r" +
+                                  std::to_string(one.param.rank);
                          });
 
 }  // namespace

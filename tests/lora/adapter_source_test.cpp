@@ -297,7 +297,7 @@ INSTANTIATE_TEST_SUITE_P(
                 },
                 "a second whole tensor for q.bias"},
         BadFile{"Nothing", [](auto&) {}, "no tensor"}),
-    [](const auto& test) { return test.param.name; });
+    [](const auto& one) { return one.param.name; });
 
 TEST_F(AdapterSourceTest, ATaskVectorOpensIt) {
   write_adapter(dir / "skill", simple_factors());
