@@ -15,6 +15,7 @@
 #include "suture/site.h"
 
 #include "analysis/weight_masks.h"
+#include "core/one_torch_thread.h"
 #include "core/scalar_type.h"
 #include "format/staged_output.h"
 #include "kernels/linear_form.h"
@@ -22,7 +23,6 @@
 #include "lora/adapter_writer.h"
 #include "lowrank/adapter_layout.h"
 #include "lowrank/low_rank.h"
-#include "core/one_torch_thread.h"
 #include "stream/weights_writer.h"
 #include "stream/worker_pool.h"
 #include "surgery/injected_tensors.h"
