@@ -151,9 +151,9 @@ std::vector<Run> MappedSource::runs_of(const NameMapping::Tensor& tensor) const 
     const std::int64_t rows = rows_of(*found);
     if (part.first_row < 0 || part.rows < 0 || part.first_row > rows ||
         part.rows > rows - part.first_row) {
-      refuse(part.name, to_string(found->shape),
-             "rows " + std::to_string(part.first_row) + " to " +
-                 std::to_string(part.first_row + part.rows));
+      refuse(
+          part.name, to_string(found->shape),
+          std::to_string(part.rows) + " rows from row " + std::to_string(part.first_row) + " on");
     }
     const std::uint64_t row = rows == 0 ? 0 : found->elements / static_cast<std::uint64_t>(rows);
     runs.push_back({found, row * static_cast<std::uint64_t>(part.first_row),

@@ -107,7 +107,8 @@ def test_vision_model_around_the_decoder(models, suture, tmp_path):
     state = read_weights(tmp_path / "llava")
     names = {}
     for name, tensor in read_weights(models / "llama-target").items():
-        own = [other for other in state if other.endswith(name.removeprefix("model."))
+        suffix = name.removeprefix("model.")
+        own = [other for other in state if (other == suffix or other.endswith("." + suffix))
                and ("language_model" in other or "lm_head" in other)]
         assert len(own) == 1, (name, own)
         assert state[own[0]].shape == tensor.shape
