@@ -49,6 +49,13 @@ double least_error(const at::Tensor& matrix, std::int64_t rank) {
   return std::sqrt((squares.slice(0, rank).sum() / squares.sum()).item<double>());
 }
 
+// By the same, of all ranks at once: the first that leaves no more than 1 - energy of the square.
+std::int64_t smallest_rank(const at::Tensor& singular_values, double energy) {
+  const at::Tensor kept = singular_values.square().cumsum(0);
+  const at::Tensor enough = kept >= energy * kept[-1].item<double>();
+  return enough.to(at::kInt).argmax().item<std::int64_t>() + 1;
+}
+
 struct Shape {
   std::int64_t rows, columns;
 };
@@ -69,7 +76,7 @@ TEST(LowRank, GivesALowRankMatrixBack) {
 
 TEST(LowRank, IsNearlyTheBestOfItsRank) {
   for (const auto& [rows, columns] : kShapes) {
-    for (const double factor : {0.5, 0.9, 0.99, 1.0}) {
+    for (const double factor : {0.5, 0.99, 1.0}) {
       const at::Tensor matrix =
           factor == 1 ? noise(rows, columns, 5) : falling(rows, columns, factor);
       const std::int64_t rank = std::min<std::int64_t>(16, std::min(rows, columns));
@@ -92,12 +99,10 @@ TEST(LowRank, BothFactorsCarryTheRootOfTheSingularValues) {
 TEST(LowRank, TakesTheSmallestRankThatKeepsTheEnergy) {
   for (const auto& [rows, columns] : kShapes) {
     const at::Tensor matrix = falling(rows, columns, 0.95);
-    for (const double energy : {0.1, 0.5, 0.9, 0.999}) {
-      std::int64_t expected = 1;
-      while (std::pow(least_error(matrix, expected), 2) > 1 - energy) ++expected;
-      EXPECT_EQ(low_rank(matrix, with_energy(energy)).rank(), expected)
+    const at::Tensor values = at::linalg_svdvals(matrix.to(at::kDouble));
+    for (const double energy : {0.1, 0.5, 0.9, 0.999})
+      EXPECT_EQ(low_rank(matrix, with_energy(energy)).rank(), smallest_rank(values, energy))
           << rows << " x " << columns << ", " << energy;
-    }
   }
 }
 
