@@ -69,6 +69,7 @@ set_target_properties(suture_cuda PROPERTIES EXPORT_NAME cuda)
 # Suture needs only to find the library when it runs. Who links suture::cuda insists on it.
 add_library(suture::cuda ALIAS suture_cuda)
 target_link_libraries(suture_cuda INTERFACE suture)
+target_link_options(suture_cuda INTERFACE "LINKER:--no-as-needed") # nothing in it is called by name
 add_dependencies(suture suture_cuda) # wanted wherever suture is, though not linked
 
 # Where whatever links suture finds the library: in the build tree, or in the library folder of the install tree.

@@ -1,8 +1,9 @@
 // Watches what a training run does to a LibTorch module while it runs: every so many steps, how far
 // each layer has moved from where it began, and how far the last steps went the way of all before.
-// One line of JSON each; at the end the whole change is written as a vector.
+// One line of JSON each. The weights before and after are kept, so that `suture extract` can make a
+// vector of the whole.
 //
-// usage: training_log OUT.safetensors
+// usage: training_log BEFORE.safetensors AFTER.safetensors
 
 #include <cstdio>
 #include <exception>
@@ -65,8 +66,8 @@ void log(int step, double loss, const suture::TaskVector& change, double cosine)
 }  // namespace
 
 int main(int argc, char** argv) try {
-  if (argc != 2) {
-    std::fprintf(stderr, "usage: training_log OUT.safetensors\n");
+  if (argc != 3) {
+    std::fprintf(stderr, "usage: training_log BEFORE.safetensors AFTER.safetensors\n");
     return 2;
   }
   torch::manual_seed(0);
@@ -83,9 +84,8 @@ int main(int argc, char** argv) try {
     log(step, loss, change, suture::TaskVector::difference(weights, before).cosine(so_far));
     before = weights.clone();
   }
-  const auto learned = suture::TaskVector::difference(weights, start);
-  suture::save(learned.materialize(), argv[1]);
-  std::printf("wrote %zu tensors\n", learned.names().size());
+  suture::save(start, argv[1]);
+  suture::save(weights, argv[2]);
   return 0;
 } catch (const std::exception& error) {
   std::fprintf(stderr, "training_log: %s\n", error.what());

@@ -46,6 +46,7 @@ class LiveEdit {
  public:
   LiveEdit() = default;
   LiveEdit(LiveEdit&& other) noexcept;
+  /// Ends the edit that was here, as the destructor does.
   LiveEdit& operator=(LiveEdit&& other) noexcept;
 
   /// Takes the vector off. Where that fails, which `undo` would have thrown, the next change tries
@@ -60,6 +61,7 @@ class LiveEdit {
 
   /// Leaves only the selected tensors to the vector, in place of any mask before; `all` ends it.
   void mask(const Selection& selection);
+  /// The same by the text form. Throws what `Selection::parse` throws.
   void mask(std::string_view selection) { mask(Selection::parse(selection)); }
 
   /// Multiplies layer i by `coefficients[i]` and tensors outside the layers by `outside_layers`, in
@@ -73,7 +75,9 @@ class LiveEdit {
   /// True until it is undone, here or in a LiveChange.
   bool applied() const;
 
+  /// The present scale, also of an edit that is switched off.
   double scale() const;
+  /// Whether it is switched on.
   bool enabled() const;
 
   /// What the edit adds to the weights when it is on: scale, mask and coefficients included.
@@ -96,15 +100,22 @@ class LiveEdit {
 /// written once. Lives within `LiveWeights::change` alone.
 class LiveChange {
  public:
+  /// As `LiveWeights::apply`; the edit begins with the change, and none is left where that fails.
   LiveEdit apply(const TaskVector& vector, double scale = 1);
+  /// As `LiveEdit::rescale`, of an edit of the same weights; so the others.
   void rescale(const LiveEdit& edit, double scale);
+  /// As `LiveEdit::enable`.
   void enable(const LiveEdit& edit, bool on = true);
+  /// As `LiveEdit::mask`.
   void mask(const LiveEdit& edit, const Selection& selection);
+  /// The same by the text form. Throws what `Selection::parse` throws.
   void mask(const LiveEdit& edit, std::string_view selection) {
     mask(edit, Selection::parse(selection));
   }
+  /// As `LiveEdit::scale_layers`.
   void scale_layers(const LiveEdit& edit, std::vector<double> coefficients,
                     double outside_layers = 1);
+  /// As `LiveEdit::undo`.
   void undo(const LiveEdit& edit);
 
   LiveChange(const LiveChange&) = delete;
@@ -167,6 +178,7 @@ class LiveWeights {
  public:
   /// Shares the tensors' memory.
   explicit LiveWeights(const StateDict& weights, LiveOptions options = {});
+  /// The parameters and buffers of a module, by name.
   explicit LiveWeights(const torch::nn::Module& module, LiveOptions options = {});
 
   /// A frozen TorchScript module has no parameters left to edit.

@@ -47,8 +47,11 @@ struct LoraError {
   /// they have, as PEFT merges.
   double merged_residual = 0;
 
+  /// residual / norm; 0 where nothing changed.
   double relative() const { return norm > 0 ? residual / norm : 0; }
+  /// merged_residual / norm; 0 where nothing changed.
   double merged_relative() const { return norm > 0 ? merged_residual / norm : 0; }
+  /// 1 - relative()^2: the share of |D|^2 that the factors keep.
   double kept_energy() const { return 1 - relative() * relative(); }
 };
 
@@ -60,6 +63,7 @@ enum class LoraForm {
   kLeftOut,    ///< Changed, but an adapter has no place for it.
 };
 
+/// One tensor of the vector in the adapter.
 struct LoraTensor {
   std::string name;
   std::vector<std::int64_t> shape;

@@ -22,6 +22,7 @@ struct NameMapping {
     std::string name;
     std::int64_t first_row = 0, rows = 0;
 
+    /// Same name and rows.
     bool operator==(const Part& other) const {
       return name == other.name && first_row == other.first_row && rows == other.rows;
     }
@@ -31,6 +32,7 @@ struct NameMapping {
     std::string name;
     std::vector<Part> parts;
 
+    /// Same name and parts, in order.
     bool operator==(const Tensor& other) const {
       return name == other.name && parts == other.parts;
     }
@@ -42,6 +44,7 @@ struct NameMapping {
   /// `tensors` is then empty.
   std::vector<std::string> problems;
 
+  /// Whether every tensor keeps its name.
   bool empty() const { return tensors.empty(); }
 
   /// The rules in one line.
@@ -54,12 +57,16 @@ struct NameMapping {
 /// Interleaved projections (`query_key_value`, `c_attn`) are not mapped. Tensors without a
 /// counterpart keep their names. Never throws for names or shapes: see `problems`.
 NameMapping mapping_between(const std::vector<TensorInfo>& from, const std::vector<TensorInfo>& to);
+/// The same for the tensors of two checkpoints.
 NameMapping mapping_between(const Checkpoint& from, const Checkpoint& to);
+/// The same for the tensors of two state dicts.
 NameMapping mapping_between(const StateDict& from, const StateDict& to);
 
 /// The same for a vector's tensors, masked ones included.
 NameMapping mapping_between(const TaskVector& from, const std::vector<TensorInfo>& to);
+/// The same for a vector and a checkpoint.
 NameMapping mapping_between(const TaskVector& from, const Checkpoint& to);
+/// The same for a vector and a state dict.
 NameMapping mapping_between(const TaskVector& from, const StateDict& to);
 
 }  // namespace suture
