@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -95,16 +96,37 @@ StateDict state_dict_of(const torch::jit::Module& module);
 
 /// How a state dict is written.
 struct SaveOptions {
-  std::map<std::string, std::string> metadata{{"format", "pt"}};  ///< `__metadata__` of every file.
+  /// `__metadata__` of every safetensors file, absent when empty. A file of `torch.save` has no
+  /// place for it: there, anything but this default or nothing is refused.
+  std::map<std::string, std::string> metadata{{"format", "pt"}};
   std::uint64_t max_shard_bytes = 5'000'000'000;  ///< For folders: a larger model is split.
   bool replace_existing = false;                  ///< Else an existing output is refused.
   RunOptions run;
 };
 
-/// Writes safetensors: one file when `path` ends in `.safetensors`, else a folder with
-/// `model.safetensors` or hub-style shards and their index. The output appears whole or not at all;
-/// the same tensors give the same bytes, equal to what Python's `save_file` writes. Tensors may be
-/// on any device; non-contiguous ones are written densely.
+/// Writes a state dict where `path` says:
+///
+/// - `NAME.safetensors`: one file, equal byte for byte to what Python's `save_file` writes of the
+///   same tensors and metadata (None for an empty map). Metadata keys are sorted; Python writes two
+///   or more of them in an order that changes from call to call, so that its file then equals this
+///   one up to that order. A model without tensors gets a valid header with its metadata, which
+///   Python's writer does not.
+/// - `NAME.pt` or `NAME.pth`: one file, as `torch.save` writes an OrderedDict, which Python's
+///   `torch.load` reads with `weights_only=True`, `mmap=True` too. Tensors that share memory (tied
+///   weights, views) share it again when loaded; memory between them that no tensor needs is left
+///   out. Strides are kept where a tensor fills its memory; others are written densely, as are
+///   expanded and conjugate ones. Views of one memory under two dtypes become two copies.
+/// - anything else: a folder with `model.safetensors` or hub-style shards and their index.
+///
+/// The output appears whole or not at all, and the same tensors give the same bytes. Tensors may be
+/// on any device; files say nothing of it, nor of gradients. In safetensors every tensor is written
+/// densely, shared ones several times.
+///
+/// Throws UsageError for an existing output, for sparse, nested and meta tensors, for dtypes that
+/// safetensors does not know, and for metadata that has no place; FormatError for a name that is
+/// not UTF-8, and in safetensors for one that is empty or `__metadata__`; IoError; Interrupted.
+/// Cost: one pass. Memory: a buffer per thread, and copies of tensors that are not dense: in `.pt`
+/// of one at a time, else of all.
 void save(const StateDict& weights, const std::string& path, const SaveOptions& options = {});
 
 }  // namespace suture

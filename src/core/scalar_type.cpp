@@ -5,15 +5,16 @@
 #include <mutex>
 #include <utility>
 
-#include <ATen/Context.h>
+#include <ATen/ATen.h>
 
 #include "suture/error.h"
 
 namespace suture {
 namespace {
 
-constexpr std::array<std::pair<Dtype, at::ScalarType>, 18> kPairs{{
+constexpr std::array<std::pair<Dtype, at::ScalarType>, 19> kPairs{{
     {Dtype::kBool, at::kBool},
+    {Dtype::kF4, at::kFloat4_e2m1fn_x2},
     {Dtype::kU8, at::kByte},
     {Dtype::kI8, at::kChar},
     {Dtype::kF8E5M2, at::kFloat8_e5m2},
@@ -67,8 +68,34 @@ TensorInfo describe(const std::string& name, const at::Tensor& tensor) {
   info.dtype = dtype_of(tensor.scalar_type());
   info.shape = tensor.sizes().vec();
   info.elements = static_cast<std::uint64_t>(tensor.numel());
-  info.bytes = info.elements * static_cast<std::uint64_t>(bytes_of(info.dtype));
+  info.bytes = tensor.nbytes();
+  if (info.dtype == Dtype::kF4) {
+    if (info.shape.empty())
+      throw UsageError({{}, name, "a pair of 4-bit floats without a dimension", "one", {}});
+    info.shape.back() *= 2;
+    info.elements *= 2;
+  }
   return info;
+}
+
+std::vector<std::int64_t> sizes_of(const TensorInfo& info) {
+  std::vector<std::int64_t> sizes = info.shape;
+  if (info.dtype != Dtype::kF4) return sizes;
+  if (sizes.empty() || sizes.back() % 2 != 0)
+    throw UsageError(
+        {{}, info.name, "4-bit floats of shape " + to_string(sizes), "an even last dimension", {}});
+  sizes.back() /= 2;
+  return sizes;
+}
+
+at::Tensor dense(const at::Tensor& tensor) {
+  // Views that are conjugate or negative by a flag alone hold other numbers in memory.
+  const at::Tensor plain = tensor.detach().resolve_conj().resolve_neg();
+  if (plain.is_contiguous()) return plain;
+  // LibTorch copies no 4-bit floats.
+  if (plain.scalar_type() == at::kFloat4_e2m1fn_x2)
+    return plain.view(at::kByte).contiguous().view(plain.scalar_type());
+  return plain.contiguous();
 }
 
 void require_device(at::Device device) {

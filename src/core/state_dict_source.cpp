@@ -19,8 +19,7 @@ class StateDictSource final : public TensorSource {
       TensorInfo info = describe(tensor_name, tensor);
       info.offset = tensors_.size();  // here, the position among the kept tensors
       infos_.push_back(std::move(info));
-      // Views that are conjugate or negative by a flag alone hold other numbers in memory.
-      tensors_.push_back(tensor.detach().resolve_conj().resolve_neg().contiguous());
+      tensors_.push_back(dense(tensor));
     }
     for (const TensorInfo& info : infos_) by_name_.emplace(info.name, &info);
   }

@@ -63,7 +63,7 @@ constexpr KnownGlobal kKnownGlobals[] = {
     {kTorch, "float8_e4m3fnuz", Role::kDtype, Dtype::kF8E4M3FNUZ},
     {kTorch, "float8_e5m2fnuz", Role::kDtype, Dtype::kF8E5M2FNUZ},
     {kTorch, "float8_e8m0fnu", Role::kDtype, Dtype::kF8E8M0},
-    {kTorch, "float4_e2m1fn_x2", Role::kDtype, {}},
+    {kTorch, "float4_e2m1fn_x2", Role::kDtype, Dtype::kF4},
     {kTorch, "quint8", Role::kDtype, {}},
     {kTorch, "qint8", Role::kDtype, {}},
     {kTorch, "qint32", Role::kDtype, {}},

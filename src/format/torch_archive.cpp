@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -367,12 +368,25 @@ class TensorReader {
       refuse(std::to_string(tensor.strides.size()) + " strides for " +
              std::to_string(tensor.shape.size()) + " dimensions");
     }
-    const auto element_bytes = static_cast<std::uint64_t>(bytes_of(tensor.dtype));
+    // Of 4-bit floats torch counts pairs.
+    const bool is_pairs = tensor.dtype == Dtype::kF4;
+    const std::uint64_t element_bytes =
+        is_pairs ? 1 : static_cast<std::uint64_t>(bytes_of(tensor.dtype));
     tensor.elements = count_elements(tensor.shape);
     require_inside(tensor, offset, record.size / element_bytes);
     tensor.bytes = tensor.elements * element_bytes;  // At most the record's size.
     tensor.offset = record.offset + static_cast<std::uint64_t>(offset) * element_bytes;
     if (tensor.elements == 0 || is_dense(tensor)) tensor.strides.clear();
+    if (is_pairs) count_halves(tensor);
+  }
+
+  void count_halves(TensorInfo& tensor) const {
+    if (tensor.shape.empty() || !tensor.strides.empty())
+      refuse("4-bit floats that are not dense in a last dimension", {}, kSaveDense);
+    if (tensor.shape.back() > std::numeric_limits<std::int64_t>::max() / 2)
+      refuse("shape " + to_string(tensor.shape), "fewer than 2^63 elements");
+    tensor.shape.back() *= 2;
+    tensor.elements *= 2;  // In bytes it was at most the record's size.
   }
 
   std::uint64_t count_elements(const std::vector<std::int64_t>& shape) const {

@@ -50,9 +50,13 @@ const KnownGlobal* class_of(const ArchivedStorage& storage) {
   return find_global(GlobalRole::kStorage, storage.dtype);
 }
 
+std::uint64_t width_of(Dtype dtype) {
+  return dtype == Dtype::kF4 ? 1 : static_cast<std::uint64_t>(bytes_of(dtype));
+}
+
 void add_storage(PickleWriter& pickle, const ArchivedStorage& storage, std::size_t number) {
   const KnownGlobal* type = class_of(storage);
-  const auto width = static_cast<std::uint64_t>(bytes_of(storage.dtype));
+  const std::uint64_t width = width_of(storage.dtype);
   pickle.begin_group();
   pickle.add_text("storage");
   if (type != nullptr) {
@@ -117,8 +121,8 @@ ZipLayout lay_out(const std::string& pickle, const std::vector<ArchivedStorage>&
   std::vector<ZipRecordSize> records{{kRoot + std::string("data.pkl"), pickle.size()}};
   for (const SmallRecord& record : kBeforeStorages) records.push_back(small_record(record));
   for (std::size_t i = 0; i < storages.size(); ++i) {
-    const auto width = static_cast<std::uint64_t>(bytes_of(storages[i].dtype));
-    records.push_back({kRoot + ("data/" + std::to_string(i)), storages[i].elements * width});
+    const std::uint64_t bytes = storages[i].elements * width_of(storages[i].dtype);
+    records.push_back({kRoot + ("data/" + std::to_string(i)), bytes});
   }
   records.push_back(small_record(kAfterStorages));
   records.push_back({kRoot + std::string(".data/serialization_id"), kIdBytes});

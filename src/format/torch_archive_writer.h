@@ -13,8 +13,8 @@ namespace suture::format {
 
 /// A run of elements that one or more tensors are views of.
 struct ArchivedStorage {
-  Dtype dtype = Dtype::kF32;  ///< Of whole bytes.
-  std::uint64_t elements = 0;
+  Dtype dtype = Dtype::kF32;   ///< Of whole bytes, or 4-bit floats.
+  std::uint64_t elements = 0;  ///< Of 4-bit floats pairs, as in shapes and strides.
 };
 
 /// A tensor, as a view of a storage.

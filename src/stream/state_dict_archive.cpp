@@ -163,8 +163,7 @@ format::TorchArchiveLayout lay_out(const StateDict& weights, const Tensors& tens
 
 // The elements of a stretch in a row, without a copy where they lie so.
 at::Tensor row_of(const Stretch& stretch) {
-  if (!stretch.is_written_as_it_lies())
-    return stretch.tensor.resolve_conj().resolve_neg().contiguous().view({-1});
+  if (!stretch.is_written_as_it_lies()) return dense(stretch.tensor).view({-1});
   return stretch.tensor.as_strided({stretch.elements()}, {1}, stretch.extent.begin);
 }
 

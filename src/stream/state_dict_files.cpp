@@ -45,7 +45,7 @@ at::Tensor allocate(const Checkpoint& checkpoint, const TensorInfo& info) {
                       "a dtype that LibTorch can hold",
                       {}});
   }
-  return at::empty(info.shape, *type);
+  return at::empty(sizes_of(info), *type);
 }
 
 void read_tensor(const Checkpoint& checkpoint, const TensorInfo& info, const at::Tensor& tensor,

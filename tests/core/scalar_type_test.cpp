@@ -22,9 +22,10 @@ TEST(ScalarType, ReadsBackForEveryDtypeThatLibTorchHas) {
     }
     ++known;
     EXPECT_EQ(dtype_of(*type), dtype) << name_of(dtype);
-    EXPECT_EQ(at::elementSize(*type), static_cast<std::size_t>(bytes_of(dtype))) << name_of(dtype);
+    const int bits = bits_of(dtype) * (dtype == Dtype::kF4 ? 2 : 1);
+    EXPECT_EQ(at::elementSize(*type) * 8, static_cast<std::size_t>(bits)) << name_of(dtype);
   }
-  EXPECT_EQ(known, 19);
+  EXPECT_EQ(known, 20);
 }
 
 TEST(ScalarType, RefusesWhatSafetensorsCannotHold) {
@@ -40,6 +41,29 @@ TEST(Describe, TellsNameDtypeShapeAndSize) {
   EXPECT_EQ(info.elements, 12u);
   EXPECT_EQ(info.bytes, 24u);
   EXPECT_EQ(describe("s", at::zeros({}, at::kLong)).elements, 1u);
+}
+
+// Safetensors counts 4-bit floats, LibTorch the bytes that hold two of them.
+TEST(Describe, CountsBothHalvesOf4BitFloats) {
+  const at::Tensor bytes = at::arange(6, at::kByte).view({2, 3});
+  const TensorInfo info = describe("w", bytes.view(at::kFloat4_e2m1fn_x2));
+  EXPECT_EQ(info.shape, (std::vector<std::int64_t>{2, 6}));
+  EXPECT_EQ(info.elements, 12u);
+  EXPECT_EQ(info.bytes, 6u);
+  EXPECT_EQ(sizes_of(info), (std::vector<std::int64_t>{2, 3}));
+  test::thrown_by<UsageError>([&] { describe("w", bytes[0][0].view(at::kFloat4_e2m1fn_x2)); });
+  TensorInfo odd = info;
+  odd.shape = {4, 3};
+  EXPECT_TRUE(test::holds(test::thrown_by<UsageError>([&] { sizes_of(odd); }), "[4, 3]"));
+}
+
+TEST(Dense, CopiesOnlyWhatIsNot) {
+  const at::Tensor numbers = at::arange(6, at::kFloat).view({2, 3});
+  EXPECT_EQ(dense(numbers).const_data_ptr(), numbers.const_data_ptr());
+  EXPECT_TRUE(at::equal(dense(numbers.t()), numbers.t()));
+  EXPECT_TRUE(dense(numbers.t()).is_contiguous());
+  const at::Tensor packed = at::arange(6, at::kByte).view({2, 3}).view(at::kFloat4_e2m1fn_x2);
+  EXPECT_TRUE(at::equal(dense(packed.t()).view(at::kByte), packed.view(at::kByte).t()));
 }
 
 TEST(RequireDevice, TakesTheCpuAndRefusesWhatIsNotThere) {

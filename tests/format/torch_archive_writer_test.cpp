@@ -7,6 +7,8 @@
 
 #include <gtest/gtest.h>
 
+#include "suture/error.h"
+
 #include "format/torch_archive.h"
 #include "support/temp_dir.h"
 #include "support/thrown.h"
@@ -55,6 +57,24 @@ TEST(TorchArchiveLayout, IsReadBackWithEveryDtypeOfWholeBytes) {
     const auto width = static_cast<std::uint64_t>(bytes_of(storages[i].dtype));
     EXPECT_EQ(read[i].offset, layout.storage_at(i) + width);
     EXPECT_EQ(layout.storage_at(i) % 64, 0u);
+  }
+}
+
+// torch counts bytes of two, Suture the floats.
+TEST(TorchArchiveLayout, IsReadBackWith4BitFloats) {
+  const TempDir dir;
+  const std::vector<ArchivedStorage> storages{{Dtype::kF4, 12}};
+  const auto read = read_back(dir / "m.pt", {storages, {{"w", 0, 6, {2, 3}, {3, 1}}}}, 1);
+  EXPECT_EQ(read.at(0).dtype, Dtype::kF4);
+  EXPECT_EQ(read.at(0).shape, (std::vector<std::int64_t>{2, 6}));
+  EXPECT_EQ(read.at(0).elements, 12u);
+  EXPECT_EQ(read.at(0).bytes, 6u);
+  for (const ArchivedTensor& odd :
+       {ArchivedTensor{"w", 0, 0, {}, {}}, ArchivedTensor{"w", 0, 0, {3, 2}, {1, 3}}}) {
+    const std::string message = test::thrown_by<FormatError>([&] {
+      read_back(dir / "odd.pt", {storages, {odd}}, 1);
+    });
+    EXPECT_TRUE(test::holds(message, "4-bit"));
   }
 }
 

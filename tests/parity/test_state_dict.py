@@ -28,6 +28,7 @@ NAMES = ["w", "a.b", "a b", "0", "17", "cpu", "storage", "Grüße", "重み", "�
 def probe(*arguments):
     done = subprocess.run([PROBE, *map(str, arguments)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def refused(*arguments):
@@ -84,7 +85,7 @@ def without_fingerprint(archive):
 @pytest.fixture(scope="module")
 def every_dtype():
     rng = random.Random(1)
-    return OrderedDict((str(dtype), random_tensor(rng, dtype, (16, 16))) for dtype in DTYPES)
+    return OrderedDict((str(dtype), random_tensor(rng, dtype, (16, 16))) for dtype in [*DTYPES, torch.float4_e2m1fn_x2])
 
 
 # ---- torch.save -------------------------------------------------------------------------------------
@@ -112,8 +113,8 @@ def test_torch_reads_what_is_saved(tmp_path, seed):
     (tmp_path / "theirs.pt").write_bytes(saved_by_torch(state))
     probe(tmp_path / "theirs.pt", tmp_path / "ours.pt")
     check_archive(tmp_path / "ours.pt", state)
-    # Python recalls a text by its identity, Suture by its value, so that ours may be shorter: only for such a name.
-    if not {"17"} & set(state):
+    # Python recalls a text by its identity, Suture by its value: ours is shorter where a name is a storage's number, too.
+    if not {"0", "17"} & set(state):
         ours, theirs = (tmp_path / "ours.pt").read_bytes(), (tmp_path / "theirs.pt").read_bytes()
         assert without_fingerprint(ours) == without_fingerprint(theirs)
 
@@ -204,6 +205,31 @@ def test_a_module_goes_to_python_and_comes_back(tmp_path):
         assert first.read_bytes() == third.read_bytes()
 
 
+def test_a_script_takes_what_python_saved(tmp_path):
+    """TorchScript modules take both formats, strictly and loosely, as load_state_dict does."""
+    torch.manual_seed(5)
+    source, script = (torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2)) for _ in range(2))
+    torch.jit.script(script).save(tmp_path / "script.pt")
+    other = OrderedDict(source.state_dict())
+    other["2.weight"] = other.pop("0.bias")
+    for kind, state in {"strict": source.state_dict(), "loose": other}.items():
+        torch.save(state, tmp_path / f"{kind}.pt")
+        safetensors.torch.save_file(dict(state), tmp_path / f"{kind}.safetensors")
+        report = script.load_state_dict(state, strict=kind == "strict")
+        wanted = {f"missing {name}" for name in report.missing_keys} | {f"unexpected {name}" for name in report.unexpected_keys}
+        for extension in ("pt", "safetensors"):
+            out = tmp_path / f"{kind}-out.{extension}"
+            told = probe(kind, tmp_path / "script.pt", tmp_path / f"{kind}.{extension}", out)
+            assert set(told.splitlines()) == wanted
+            read = torch.load(out, weights_only=True) if extension == "pt" else safetensors.torch.load_file(out)
+            assert read.keys() == script.state_dict().keys()
+            for name, tensor in script.state_dict().items():
+                if f"missing {name}" not in wanted:
+                    assert bits(read[name]) == bits(tensor), name
+    assert "missing" in refused("strict", tmp_path / "script.pt", tmp_path / "loose.pt", tmp_path / "no.pt")
+    assert not (tmp_path / "no.pt").exists()
+
+
 # ---- safetensors ------------------------------------------------------------------------------------
 
 
@@ -237,8 +263,9 @@ def test_safetensors_to_the_byte(tmp_path, seed, metadata):
         state["w"] = torch.ones(1)
     ours, theirs = save_both(tmp_path, state, metadata)
     assert ours == theirs
-    same(safetensors.torch.load_file(tmp_path / "ours.safetensors"), dict(sorted(
-        state.items(), key=lambda item: list(safetensors.torch.load_file(tmp_path / "theirs.safetensors")).index(item[0]))))
+    found = safetensors.torch.load_file(tmp_path / "ours.safetensors")  # in an order of its own
+    assert found.keys() == state.keys()
+    same(OrderedDict((name, found[name]) for name in state), state)
 
 
 def test_safetensors_of_every_dtype(tmp_path, every_dtype):

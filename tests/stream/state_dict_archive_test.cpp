@@ -168,12 +168,12 @@ TEST(SaveTorchArchive, RefusesANameThatIsNotUtf8) {
 
 TEST(SaveTorchArchive, LeavesNothingOnAFullDisk) {
   const TempDir dir;
+  StateDict weights;
+  weights.set("w", at::zeros({1 << 16}));
   const int code = test::in_child([&] {
     std::signal(SIGXFSZ, SIG_IGN);
     const rlimit limit{100'000, 100'000};
     if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) return 98;
-    StateDict weights;
-    weights.set("w", at::zeros({1 << 16}));
     SaveOptions options;
     options.run.threads = 1;
     try {

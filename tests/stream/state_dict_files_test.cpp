@@ -174,10 +174,10 @@ TEST(Save, CancelledLeavesNothing) {
 
 TEST(Load, RefusesADtypeThatLibTorchCannotHold) {
   const TempDir dir;
-  test::SafetensorsBuilder().add("w", Dtype::kF4, {4}, "ab").write(dir / "m.safetensors");
+  test::SafetensorsBuilder().add("w", Dtype::kF6E2M3, {4}, "abc").write(dir / "m.safetensors");
   const std::string message =
       thrown_by<UsageError>([&] { load((dir / "m.safetensors").string()); });
-  EXPECT_TRUE(holds(message, "F4"));
+  EXPECT_TRUE(holds(message, "F6_E2M3"));
   EXPECT_TRUE(holds(message, "'w'"));
 }
 

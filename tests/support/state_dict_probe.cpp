@@ -5,10 +5,14 @@
 // saves tensors that share memory, and views of many kinds.
 //   state_dict_probe module TO / state_dict_probe module FROM TO
 // saves a torch::nn module's weights; or reads them into another one, strictly, and saves that.
+//   state_dict_probe strict|loose SCRIPT FROM TO
+// reads weights into a TorchScript module, prints the names that found nothing, and saves what it
+// then holds.
 #include <exception>
 #include <iostream>
 #include <string>
 
+#include <torch/csrc/jit/serialization/import.h>
 #include <torch/nn/module.h>
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/conv.h>
@@ -56,6 +60,15 @@ suture::StateDict module_weights(const std::string& from) {
   return suture::state_dict_of(net);
 }
 
+suture::StateDict script_weights(const std::string& script, const std::string& from,
+                                 suture::Strictness strictness) {
+  torch::jit::Module module = torch::jit::load(script);
+  const suture::KeyReport report = suture::load_into(module, suture::load(from), strictness);
+  for (const std::string& name : report.missing) std::cout << "missing " << name << "\n";
+  for (const std::string& name : report.unexpected) std::cout << "unexpected " << name << "\n";
+  return suture::state_dict_of(module);
+}
+
 suture::SaveOptions metadata_of(int count, char** pairs) {
   suture::SaveOptions options;
   options.metadata.clear();
@@ -75,6 +88,10 @@ int main(int count, char** arguments) try {
     suture::save(views(), arguments[2]);
   } else if (first == "module") {
     suture::save(module_weights(count > 3 ? arguments[2] : ""), arguments[count - 1]);
+  } else if (first == "strict" || first == "loose") {
+    const auto strictness =
+        first == "strict" ? suture::Strictness::kStrict : suture::Strictness::kLoose;
+    suture::save(script_weights(arguments[2], arguments[3], strictness), arguments[4]);
   } else {
     suture::save(suture::load(first), arguments[2], metadata_of(count - 3, arguments + 3));
   }
