@@ -123,7 +123,7 @@ TEST(AdapterConfig, PatternsAreBounded) {
   const AdapterConfig bad = parse(config_with(R"("alpha_pattern": {"(": 1})"));
   EXPECT_TRUE(holds(thrown_by<FormatError>([&] { ModuleScales(bad, "a.json"); }),
                     "a regular expression of module names"));
-  const AdapterConfig slow = parse(config_with(R"("alpha_pattern": {"((a+)+)+b": 1})"));
+  const AdapterConfig slow = parse(config_with(R"("alpha_pattern": {"(a|aa)+[bc]": 1})"));
   EXPECT_FALSE(thrown_by<Error>([&] {
                  ModuleScales(slow, "a.json").scale_of(std::string(60, 'a'));
                }).empty());
