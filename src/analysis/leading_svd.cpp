@@ -102,7 +102,8 @@ at::Tensor gram_on_cpu(const at::Tensor& a, const RunOptions& run) {
 at::Tensor gram_of(const at::Tensor& a, const RunOptions* run) {
   if (!a.is_cpu() || a.scalar_type() != at::kFloat) return a.t().mm(a);
   const at::Tensor sum = gram_on_cpu(a, run != nullptr ? *run : RunOptions{});
-  return (sum.tril() + sum.tril(-1).t()).to(a.scalar_type());
+  const at::Tensor lower = sum.to(a.scalar_type()).tril_();
+  return lower + lower.tril(-1).t();
 }
 
 // Directions so weak beside the first that the rounding of a'a moves them.
@@ -127,25 +128,33 @@ struct GramProduct {
 };
 
 at::Tensor orthonormal_beside(const at::Tensor& basis, at::Tensor block) {
-  for (int pass = 0; pass < 2; ++pass) {
-    if (basis.defined()) block = block - basis.mm(basis.t().mm(block));
-    block = std::get<0>(at::linalg_qr(block));
-  }
+  if (!basis.defined()) return std::get<0>(at::linalg_qr(block));
+  for (int pass = 0; pass < 2; ++pass)
+    block = std::get<0>(at::linalg_qr(block - basis.mm(basis.t().mm(block))));
   return block;
 }
 
+struct KrylovBasis {
+  at::Tensor vectors;  // orthonormal columns
+  at::Tensor images;   // a'a times them, where a'a is there
+};
+
 // Columns that span `start`, (a'a) start, ... in the complement of `beside` (or everywhere).
-at::Tensor krylov_basis(const GramProduct& product, const at::Tensor& start,
-                        const at::Tensor& beside, std::int64_t blocks, const RunOptions* run) {
-  at::Tensor block = start, basis = beside;
+KrylovBasis krylov_basis(const GramProduct& product, const at::Tensor& start,
+                         const at::Tensor& beside, std::int64_t blocks, const RunOptions* run) {
+  at::Tensor block = start, all = beside;
+  std::vector<at::Tensor> images;
   for (std::int64_t step = 0; step < blocks; ++step) {
     if (run != nullptr) stream::check_cancelled(*run);
-    if (step > 0) block = product.times(block);
-    block = orthonormal_beside(basis, block);
-    basis = basis.defined() ? at::cat({basis, block}, 1) : block;
+    if (step > 0) block = images.back();
+    block = orthonormal_beside(all, block);
+    all = all.defined() ? at::cat({all, block}, 1) : block;
+    const bool is_last = step + 1 == blocks;
+    if (!is_last || product.gram.defined()) images.push_back(product.times(block));
   }
   const std::int64_t before = beside.defined() ? beside.size(1) : 0;
-  return basis.narrow(1, before, basis.size(1) - before);
+  return {all.narrow(1, before, all.size(1) - before),
+          product.gram.defined() ? at::cat(images, 1) : at::Tensor()};
 }
 
 // In float64, some rows of `a` after the others: it may be too large to be there twice.
@@ -203,12 +212,12 @@ double factor_of_estimate(std::int64_t dimension, std::int64_t columns) {
 // The largest singular value of what `basis` leaves of `a`, as a second sketch sees it.
 double seen_of_rest(const GramProduct& product, const at::Tensor& basis, const at::Tensor& start,
                     const RunOptions* run) {
-  const at::Tensor found = krylov_basis(product, start, basis, kKrylovBlocks, run);
+  const KrylovBasis found = krylov_basis(product, start, basis, kKrylovBlocks, run);
   if (product.gram.defined()) {
-    const at::Tensor gram = found.t().mm(product.gram.mm(found)).to(at::kDouble);
+    const at::Tensor gram = found.vectors.t().mm(found.images).to(at::kDouble);
     return std::sqrt(std::max(0.0, at::linalg_eigvalsh(gram).max().item<double>()));
   }
-  const at::Tensor seen = product.a.mm(found);
+  const at::Tensor seen = product.a.mm(found.vectors);
   const at::Tensor size = seen.abs().max().clamp_min(std::numeric_limits<float>::min());
   const at::Tensor scaled = seen / size;
   const at::Tensor gram = scaled.t().mm(scaled).to(at::kDouble);
@@ -246,8 +255,8 @@ struct Sketch {
 LeadingSvd svd_by_products(const at::Tensor& a, const Sketch& sketch,
                            const LeadingSvdOptions& options) {
   const GramProduct product{a, {}};
-  const at::Tensor found = krylov_basis(product, sketch.start, {}, sketch.blocks, options.run);
-  const at::Tensor basis = std::get<0>(at::linalg_qr(found.to(at::kDouble)));
+  const KrylovBasis found = krylov_basis(product, sketch.start, {}, sketch.blocks, options.run);
+  const at::Tensor basis = std::get<0>(at::linalg_qr(found.vectors.to(at::kDouble)));
   const Products products = products_of(a, basis, false);
   const Eigen eigen = eigen_of(products.gram);
   LeadingSvd svd;
@@ -268,8 +277,8 @@ std::optional<LeadingSvd> svd_by_gram(const at::Tensor& a, const Sketch& sketch,
   const GramProduct product{a, gram_of(a, options.run)};
   const double trace = product.gram.trace().item<double>();
   if (!(trace > 1 / kLargestSquares && trace < kLargestSquares)) return {};
-  const at::Tensor basis = krylov_basis(product, sketch.start, {}, sketch.blocks, options.run);
-  const Eigen of_gram = eigen_of(basis.t().mm(product.gram.mm(basis)));
+  const auto [basis, images] = krylov_basis(product, sketch.start, {}, sketch.blocks, options.run);
+  const Eigen of_gram = eigen_of(basis.t().mm(images));
   const at::Tensor directions = std::get<0>(
       at::linalg_qr(basis.to(at::kDouble).mm(of_gram.vectors.narrow(1, 0, options.rank))));
   const Products products = products_of(a, directions, options.with_vectors);
