@@ -66,7 +66,7 @@ LeadingSvd full_svd(const at::Tensor& matrix, const LeadingSvdOptions& options) 
 // some hundred terms at random err by some epsilon; those of one sign and size by a few more.
 constexpr double kGramRounding = 16;
 constexpr std::int64_t kGramSide = 2048;  // of larger ones a'a costs more than products with a
-constexpr std::int64_t kGramRows = 4096;  // of a part, which one thread multiplies
+constexpr std::int64_t kGramRows = 4096;  // of a part, whose sum goes on in float64
 constexpr std::int64_t kGramParts = 8;
 constexpr double kLargestSquares = 1e24;  // |a|_F^2 as large, or as small, is safe in float32
 constexpr double kSmallest = std::numeric_limits<double>::min();
@@ -99,9 +99,19 @@ at::Tensor gram_on_cpu(const at::Tensor& a, const RunOptions& run) {
   return sum.narrow(0, 0, a.size(1)).narrow(1, 0, a.size(1));
 }
 
+at::Tensor gram_by_products(const at::Tensor& a) {
+  at::Tensor sum = at::zeros({a.size(1), a.size(1)}, a.options().dtype(at::kDouble));
+  for (std::int64_t row = 0; row < a.size(0); row += kGramRows) {
+    const at::Tensor rows = a.narrow(0, row, std::min(kGramRows, a.size(0) - row));
+    sum.add_(rows.t().mm(rows));
+  }
+  return sum;
+}
+
 at::Tensor gram_of(const at::Tensor& a, const RunOptions* run) {
-  if (!a.is_cpu() || a.scalar_type() != at::kFloat) return a.t().mm(a);
-  const at::Tensor sum = gram_on_cpu(a, run != nullptr ? *run : RunOptions{});
+  const bool has_kernel = a.is_cpu() && a.scalar_type() == at::kFloat;
+  const at::Tensor sum =
+      has_kernel ? gram_on_cpu(a, run != nullptr ? *run : RunOptions{}) : gram_by_products(a);
   const at::Tensor lower = sum.to(a.scalar_type()).tril_();
   return lower + lower.tril(-1).t();
 }
