@@ -15,11 +15,12 @@ namespace suture {
 
 /// What is known of a LoRA adapter whose differences a source shows.
 struct AdapterFacts {
-  std::string digest;              ///< Of its settings and tensors: 32 hexadecimal digits.
-  std::string trained_on;          ///< The base by the adapter's own word; empty when it is silent.
-  bool keeps_tied = false;         ///< Tied tensors were trained as one.
-  std::optional<Checkpoint> base;  ///< The base that was given with it.
-  std::vector<std::string> whole;  ///< Tensors that it replaces, by the base's names.
+  std::string digest;       ///< Of its settings and tensors: 32 hexadecimal digits.
+  std::string trained_on;   ///< The base by the adapter's own word; empty when it is silent.
+  bool keeps_tied = false;  ///< Tied tensors were trained as one.
+  bool replaces_embedding = false;  ///< By one of its own, which leaves a tied head behind.
+  std::optional<Checkpoint> base;   ///< The base that was given with it.
+  std::vector<std::string> whole;   ///< Tensors that it replaces, by the base's names.
 };
 
 /// Where tensors come from: a checkpoint on disk or a state dict in memory. Safe to read from

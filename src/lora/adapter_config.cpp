@@ -83,6 +83,8 @@ class ConfigReader {
     config.rslora = flag("use_rslora");
     config.fan_in_fan_out = flag("fan_in_fan_out");
     config.keeps_tied = flag("ensure_weight_tying");
+    for (const Json& module : find("modules_to_save"))
+      if (module.is_string()) config.modules_to_save.push_back(module.get<std::string>());
     each_pattern("rank_pattern", [&](const std::string& pattern, const Json& value) {
       config.rank_pattern.emplace_back(pattern, rank("rank_pattern", value));
     });

@@ -17,11 +17,12 @@ using PatternTable = std::vector<std::pair<std::string, T>>;
 
 /// What PEFT's `adapter_config.json` says of a LoRA adapter.
 struct AdapterConfig {
-  std::int64_t rank = 0;        ///< `r`, at least 1.
-  double alpha = 0;             ///< `lora_alpha`.
-  bool rslora = false;          ///< alpha / sqrt(rank) instead of alpha / rank.
-  bool fan_in_fan_out = false;  ///< Weights are stored as inputs × outputs.
-  bool keeps_tied = false;      ///< `ensure_weight_tying`.
+  std::int64_t rank = 0;                     ///< `r`, at least 1.
+  double alpha = 0;                          ///< `lora_alpha`.
+  bool rslora = false;                       ///< alpha / sqrt(rank) instead of alpha / rank.
+  bool fan_in_fan_out = false;               ///< Weights are stored as inputs × outputs.
+  bool keeps_tied = false;                   ///< `ensure_weight_tying`.
+  std::vector<std::string> modules_to_save;  ///< Or the ends of their names.
   PatternTable<std::int64_t> rank_pattern;
   PatternTable<double> alpha_pattern;
   std::string base_model;  ///< `base_model_name_or_path`; may be empty.

@@ -26,6 +26,21 @@ namespace {
 
 constexpr std::uint64_t kMostElements = std::uint64_t{1} << 59;
 
+bool ends_with_module(const std::string& tensor, const std::string& module) {
+  const std::string name = "." + tensor, end = "." + module + ".weight";
+  return name.size() >= end.size() && name.compare(name.size() - end.size(), end.size(), end) == 0;
+}
+
+// Whether an embedding among the tensors stored whole belongs to a module to save.
+bool saves_embedding(const std::vector<std::string>& modules,
+                     const std::vector<std::string>& whole) {
+  return std::any_of(whole.begin(), whole.end(), [&](const std::string& tensor) {
+    return site_of(tensor).block == Block::kEmbedding &&
+           std::any_of(modules.begin(), modules.end(),
+                       [&](const std::string& module) { return ends_with_module(tensor, module); });
+  });
+}
+
 // What one tensor's difference is made from: factors, a whole tensor and the base's, or both.
 struct Part {
   std::vector<float> left, right;  // empty where there are no factors
@@ -285,6 +300,7 @@ void AdapterSource::finish(const AdapterConfig& config, const std::string& confi
   facts_.digest = to_hex(digest_.finish());
   facts_.trained_on = config.base_model;
   facts_.keeps_tied = config.keeps_tied;
+  facts_.replaces_embedding = saves_embedding(config.modules_to_save, facts_.whole);
   for (auto& [name, shape] : shapes_) tensors_.push_back(dense_info(name, shape, file_));
   for (const TensorInfo& tensor : tensors_) by_name_.emplace(tensor.name, &tensor);
 }

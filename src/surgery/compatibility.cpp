@@ -325,8 +325,8 @@ std::string Comparison::remedy_for_unknown_tensors() const {
   return near.empty() ? usual : near + " Or " + usual;
 }
 
-// PEFT adds to one of two tied tensors, and so to both, where it adds factors; a tensor that it
-// stores whole replaces one of them alone.
+// PEFT adds to one of two tied tensors, and so to both, where it adds factors or loads a tensor in
+// its place; a module that it saves replaces one of them alone.
 void Comparison::compare_tied_adapter() {
   if (other_.adapter == nullptr || !reference_.config.tied_embeddings) return;
   const auto& whole = other_.adapter->whole;
@@ -341,7 +341,7 @@ void Comparison::compare_tied_adapter() {
       report(Severity::kBlocker, "tied", changes + ", which " + reference_.name + " ties",
              "the head would leave the embedding behind",
              "untie the target first, or --allow tied to leave the head's part out");
-    } else if (is_whole && !other_.adapter->keeps_tied) {
+    } else if (is_whole && other_.adapter->replaces_embedding && !other_.adapter->keeps_tied) {
       report(Severity::kBlocker, "tied",
              changes + " alone, which " + reference_.name + " ties to its head",
              "the head was not trained with it",

@@ -96,7 +96,7 @@ TEST_F(Names, ThatCouldBeTwoThingsAreRefused) {
   test::write_model(dir_ / "two", model_, two);
   begin_here();
   const Outcome refused = run({"inject", "two", "tuned - base", "-o", "new"});
-  EXPECT_EQ(refused.status, 2);
+  EXPECT_EQ(refused.status, 1);
   EXPECT_TRUE(holds(refused.err, "model.* could be a.* or b.*"));
   EXPECT_TRUE(ended_with(run({"check", "two", "base"}), 1));
   EXPECT_TRUE(nothing_left_behind());
@@ -107,7 +107,7 @@ TEST_F(Names, OfATiedHeadAreForTheUserToSay) {
   untied.tied = false;
   add_model("untied", untied);
   const Outcome refused = run({"inject", "untied", "tuned - base", "-o", "new"});
-  EXPECT_EQ(refused.status, 2);
+  EXPECT_EQ(refused.status, 1);
   EXPECT_TRUE(holds(refused.err, "--head embedding"));
   EXPECT_TRUE(ended_with(run({"inject", "untied", "tuned - base", "-o", "new", "--head",
                               "embedding", "--allow", "kinship"}),
