@@ -77,7 +77,7 @@ def merge(base, adapter, scale=1.0):
     model = PeftModel.from_pretrained(open_base(base), adapter)
     if scale != 1:
         for module in model.modules():
-            if "default" in getattr(module, "scaling", {}):
+            if isinstance(getattr(module, "scaling", None), dict):  # an attention has one, too: a number
                 module.set_scale("default", scale)
     allowed = magnitudes(model)
     after = {name: tensor.clone() for name, tensor in model.merge_and_unload().state_dict().items()}
@@ -189,7 +189,7 @@ def test_what_would_untie_a_tied_model_is_refused(config, bases, run, tmp_path):
     base = bases["tied"]
     adapter = make_adapter(base, tmp_path / "adapter", r=4, lora_alpha=8, save=dict(save_embedding_layers=False), **config)
     done = run("inject", base, f"{adapter} - {base}" if "modules_to_save" in config else adapter, "-o", tmp_path / "out")
-    assert done.returncode == 2 and "tied" in done.stderr and "untie the target" in done.stderr, done.stderr
+    assert done.returncode == 1 and "tied" in done.stderr and "untie the target" in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize("targets", [["c_attn"], ["c_attn", "c_proj", "c_fc"]])
