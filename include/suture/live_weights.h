@@ -133,8 +133,9 @@ class LiveChange {
 };
 
 /// Weights that hold still while this object lives: a change waits for its end. Batches run beside
-/// each other, and begin and end in tens of nanoseconds. One that comes while a change is waiting
-/// waits behind it, unless its thread has a batch already. It belongs to the thread that began it.
+/// each other; to begin and to end one takes a lock for a moment. One that comes while a change is
+/// waiting waits behind it, unless its thread has a batch already. It belongs to the thread that
+/// began it.
 class LiveBatch {
  public:
   ~LiveBatch();
