@@ -11,6 +11,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/grad_mode.h>
 
+#include "analysis/row_chunks.h"
 #include "kernels/gram.h"
 #include "stream/worker_pool.h"
 
@@ -25,9 +26,6 @@ constexpr double kFailureProbability = 1e-9;  // of one bound
 constexpr double kRounding = 1.0001;          // of products in float32
 constexpr double kTightEnough = 1e-2;         // of s_1: then the certain bound will do
 
-// What is computed in float64: as many rows at once as stay in a core's cache.
-constexpr std::int64_t kChunkElements = std::int64_t{1} << 18;
-
 std::int64_t columns_of_sketch(const LeadingSvdOptions& options) {
   return options.rank + kOversampling;
 }
@@ -36,12 +34,6 @@ bool is_for_full_svd(const at::Tensor& matrix, const LeadingSvdOptions& options)
   const std::int64_t side = std::min(matrix.size(0), matrix.size(1));
   const std::int64_t basis = kKrylovBlocks * (columns_of_sketch(options) + kResidualColumns);
   return side <= std::max(options.exact_side, basis);
-}
-
-std::vector<double> to_vector(const at::Tensor& values) {
-  const at::Tensor dense = values.to(at::kCPU, at::kDouble).contiguous();
-  const double* data = dense.const_data_ptr<double>();
-  return {data, data + dense.numel()};
 }
 
 LeadingSvd full_svd(const at::Tensor& matrix, const LeadingSvdOptions& options) {
@@ -167,15 +159,6 @@ KrylovBasis krylov_basis(const GramProduct& product, const at::Tensor& start,
           product.gram.defined() ? at::cat(images, 1) : at::Tensor()};
 }
 
-// In float64, some rows of `a` after the others: it may be too large to be there twice.
-template <typename Work>
-void for_each_chunk(const at::Tensor& a, Work work) {
-  const std::int64_t scale = a.is_cpu() ? 1 : 64;
-  const std::int64_t rows = std::max<std::int64_t>(1, scale * kChunkElements / a.size(1));
-  for (std::int64_t first = 0; first < a.size(0); first += rows)
-    work(a.narrow(0, first, std::min(rows, a.size(0) - first)).to(at::kDouble));
-}
-
 struct Products {
   at::Tensor ax;     // (a x)', where it was asked for
   at::Tensor gram;   // (a x)' (a x)
@@ -188,7 +171,8 @@ Products products_of(const at::Tensor& a, const at::Tensor& x, bool keep) {
   at::Tensor total = at::zeros({}, x.options());
   const at::Tensor transposed = x.t().contiguous();
   std::vector<at::Tensor> parts;
-  for_each_chunk(a, [&](const at::Tensor& rows) {
+  for_each_row_chunk(a, [&](std::int64_t first, std::int64_t count) {
+    const at::Tensor rows = a.narrow(0, first, count).to(at::kDouble);
     const at::Tensor product = transposed.mm(rows.t());  // few rows times many columns: quicker
     products.gram.addmm_(product, product.t());
     total += at::linalg_vector_norm(rows).square();

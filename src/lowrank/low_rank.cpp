@@ -10,6 +10,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include "analysis/leading_svd.h"
+#include "analysis/row_chunks.h"
 
 namespace suture {
 namespace {
@@ -20,35 +21,16 @@ constexpr double kNoDirection = 1e-7;  // of the largest value: the same for a d
 // A sketch of more columns than this part of the side is no cheaper than all of a'a.
 constexpr std::int64_t kPartOfSide = 6;
 
-constexpr std::int64_t kChunkElements = std::int64_t{1}
-                                        << 18;  // in float64 as much as a cache holds
-
 struct Directions {
   at::Tensor left, right;  // columns of unit length, float64
   std::vector<double> values;
   double squares = 0;
 };
 
-// Calls `work` with the position and number of some rows after the others.
-template <typename Work>
-void for_each_chunk(const at::Tensor& matrix, Work work) {
-  const std::int64_t scale = matrix.is_cpu() ? 1 : 64;
-  const std::int64_t rows =
-      std::max<std::int64_t>(1, scale * kChunkElements / std::max<std::int64_t>(1, matrix.size(1)));
-  for (std::int64_t first = 0; first < matrix.size(0); first += rows)
-    work(first, std::min(rows, matrix.size(0) - first));
-}
-
-std::vector<double> to_vector(const at::Tensor& values) {
-  const at::Tensor dense = values.to(at::kCPU, at::kDouble).contiguous();
-  const double* data = dense.const_data_ptr<double>();
-  return {data, data + dense.numel()};
-}
-
 // All directions of a matrix with no more columns than rows, from a'a in float64.
 Directions all_directions(const at::Tensor& a) {
   at::Tensor gram = at::zeros({a.size(1), a.size(1)}, a.options().dtype(at::kDouble));
-  for_each_chunk(a, [&](std::int64_t first, std::int64_t count) {
+  for_each_row_chunk(a, [&](std::int64_t first, std::int64_t count) {
     const at::Tensor rows = a.narrow(0, first, count).to(at::kDouble);
     gram.addmm_(rows.t(), rows);
   });
@@ -59,7 +41,7 @@ Directions all_directions(const at::Tensor& a) {
   found.values = to_vector(values);
   found.right = vectors.flip(1);
   found.left = at::empty({a.size(0), a.size(1)}, gram.options());
-  for_each_chunk(a, [&](std::int64_t first, std::int64_t count) {
+  for_each_row_chunk(a, [&](std::int64_t first, std::int64_t count) {
     found.left.narrow(0, first, count)
         .copy_(a.narrow(0, first, count).to(at::kDouble).mm(found.right));
   });
@@ -127,7 +109,7 @@ Leftover leftover_of(const at::Tensor& matrix, const at::Tensor& up, const at::T
   const at::NoGradGuard no_grad;
   const at::Tensor in_double = down.to(at::kDouble);
   Leftover left;
-  for_each_chunk(matrix, [&](std::int64_t first, std::int64_t count) {
+  for_each_row_chunk(matrix, [&](std::int64_t first, std::int64_t count) {
     const at::Tensor product = up.narrow(0, first, count).to(at::kDouble).mm(in_double);
     const at::Tensor delta = matrix.narrow(0, first, count).to(at::kDouble);
     const auto squares_of = [](const at::Tensor& rest) {
