@@ -1,4 +1,7 @@
+#include <algorithm>
+#include <filesystem>
 #include <iterator>
+#include <system_error>
 #include <utility>
 
 #include "suture/task_vector.h"
@@ -13,22 +16,39 @@
 namespace suture::apps {
 namespace {
 
-// Models are compared among each other, and each adapter with the first of them.
+bool names_vector(const std::string& argument) {
+  std::error_code error;
+  if (std::filesystem::exists(argument, error)) return lora::is_adapter(argument);
+  return !parse_vector_argument(argument).subtrahend.empty() || lora::is_adapter(argument);
+}
+
+void append(Compatibility more, Compatibility& result) {
+  const auto move_behind = [](auto& from, auto& to) {
+    std::move(from.begin(), from.end(), std::back_inserter(to));
+  };
+  move_behind(more.findings, result.findings);
+  move_behind(more.kinship, result.kinship);
+  move_behind(more.names, result.names);
+  std::stable_sort(result.findings.begin(), result.findings.end(),
+                   [](const Finding& a, const Finding& b) { return a.severity > b.severity; });
+}
+
+// Models are compared among each other, and each adapter or difference with the first of them.
 Compatibility check_named(const Arguments& arguments) {
   std::vector<Checkpoint> models;
-  std::vector<std::string> adapters;
-  for (const std::string& location : arguments.positional) {
-    if (!models.empty() && lora::is_adapter(location)) {
-      adapters.push_back(location);
+  std::vector<std::string> vectors;
+  for (const std::string& argument : arguments.positional) {
+    if (!models.empty() && names_vector(argument)) {
+      vectors.push_back(argument);
     } else {
-      models.push_back(Checkpoint::open(location));
+      models.push_back(Checkpoint::open(argument));
     }
   }
   say_warnings(arguments, models);
   Compatibility result = models.size() > 1 ? check(models, arguments.check) : Compatibility{};
-  for (const std::string& location : adapters) {
-    Compatibility one = check(models.front(), TaskVector::open(location), arguments.check);
-    std::move(one.findings.begin(), one.findings.end(), std::back_inserter(result.findings));
+  for (const std::string& argument : vectors) {
+    const TaskVector vector = open_vector(parse_vector_argument(argument));
+    append(check(models.front(), vector, arguments.check), result);
   }
   return result;
 }
@@ -55,8 +75,9 @@ const Command& check_command() {
        "kinship:\n"
        "how far the models are from each other, which tells two fine-tunings of one start from "
        "two\n"
-       "strangers. A LoRA adapter behind the first model is compared with that. Reads headers and "
-       "some thousand weights. Exit status 1 when they are not fit.",
+       "strangers. A LoRA adapter or 'TUNED - BASE' behind the first model is compared with that. "
+       "Reads\n"
+       "headers and some thousand weights. Exit status 1 when they are not fit.",
        {"suture check models/grpo models/sft models/instruct",
         "suture check A B --json report.json"},
        {"vocab", "head", "allow", "json", "device", "seed", "quiet"},

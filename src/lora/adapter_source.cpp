@@ -20,6 +20,8 @@
 #include "kernels/low_rank_product.h"
 #include "lora/adapter_config.h"
 #include "lora/adapter_tensors.h"
+#include "names/mapped_source.h"
+#include "names/name_mapping.h"
 
 namespace suture::lora {
 namespace {
@@ -52,6 +54,17 @@ struct Part {
 
   bool has_factors() const { return rank > 0; }
 };
+
+// The token embedding, if there is one alone.
+const TensorInfo* embedding_of(const TensorSource& model) {
+  const TensorInfo* found = nullptr;
+  for (const TensorInfo& tensor : model.tensors()) {
+    if (tensor.shape.size() != 2 || site_of(tensor.name).block != Block::kEmbedding) continue;
+    if (found != nullptr) return nullptr;
+    found = &tensor;
+  }
+  return found;
+}
 
 std::vector<float> transposed(const std::vector<float>& matrix, std::size_t columns) {
   std::vector<float> result(matrix.size());
@@ -91,8 +104,10 @@ std::uint64_t share_of(std::uint64_t bytes, std::uint64_t end, std::uint64_t ele
 
 class AdapterSource final : public TensorSource {
  public:
-  AdapterSource(const Checkpoint& weights, const std::optional<Checkpoint>& base)
-      : weights_(weights), file_(weights.files().front().string()) {
+  // `shown_base` has the base's tensors under the adapter's names.
+  AdapterSource(const Checkpoint& weights, const std::optional<Checkpoint>& base,
+                SourcePtr shown_base)
+      : weights_(weights), file_(weights.files().front().string()), base_(std::move(shown_base)) {
     facts_.base = base;
   }
 
@@ -132,8 +147,11 @@ class AdapterSource final : public TensorSource {
   Part& add_part(const std::string& name, std::vector<std::int64_t> shape);
   std::vector<std::int64_t> weight_shape(const StoredFactors& stored, bool transposed_weight) const;
   bool is_transposed(const std::string& name, const StoredFactors& stored, bool by_config);
+  const TensorInfo* find_in_base(const std::string& name) const;
   const TensorInfo& require_in_base(const std::string& name, const TensorInfo& stored,
                                     const std::vector<std::int64_t>& shape) const;
+  void drop_copied_heads();
+  bool is_copied_head(const std::string& name, const Part& part) const;
   void refuse_guessed_squares() const;
   void read_difference(const Part& part, std::uint64_t first, std::size_t count, float* out) const;
   void add_product(const Part& part, std::uint64_t first, std::size_t count, float* out) const;
@@ -141,6 +159,7 @@ class AdapterSource final : public TensorSource {
 
   Checkpoint weights_;
   std::string file_;
+  SourcePtr base_;  // or null
   AdapterFacts facts_;
   std::map<std::string, Part> parts_;
   std::map<std::string, std::vector<std::int64_t>> shapes_;
@@ -208,12 +227,12 @@ std::vector<std::int64_t> AdapterSource::weight_shape(const StoredFactors& store
 bool AdapterSource::is_transposed(const std::string& name, const StoredFactors& stored,
                                   bool by_config) {
   if (stored.embedding) return true;
-  if (!facts_.base) return by_config;
+  if (!base_) return by_config;
   if (stored.a->shape[1] == stored.b->shape[0]) {
     guessed_squares_.push_back(name);
     return by_config;
   }
-  const TensorInfo* base = facts_.base->find(name);
+  const TensorInfo* base = find_in_base(name);
   const bool otherwise = base != nullptr && base->shape == weight_shape(stored, !by_config);
   config_misleads_ = config_misleads_ || otherwise;
   return by_config != otherwise;
@@ -227,24 +246,26 @@ void AdapterSource::refuse_guessed_squares() const {
                      "merge the adapter into its base with PEFT, then use 'MERGED - BASE'"});
 }
 
+// A head that the base does not store is its embedding.
+const TensorInfo* AdapterSource::find_in_base(const std::string& name) const {
+  if (const TensorInfo* own = base_->find(name)) return own;
+  return site_of(name).block == Block::kHead ? embedding_of(*base_) : nullptr;
+}
+
 const TensorInfo& AdapterSource::require_in_base(const std::string& name, const TensorInfo& stored,
                                                  const std::vector<std::int64_t>& shape) const {
-  const Checkpoint& base = *facts_.base;
-  const TensorInfo* own = base.find(name);
+  const TensorInfo* own = find_in_base(name);
   if (own == nullptr || !is_computable(own->dtype)) {
     std::vector<std::string> names;
-    for (const TensorInfo& tensor : base.tensors()) names.push_back(tensor.name);
-    const bool is_tied_head = own == nullptr && site_of(name).block == Block::kHead;
-    throw FormatError({file_, stored.name,
-                       printable(base.name()) + " has no float tensor " + printable(name),
-                       "the base that the adapter was trained on",
-                       is_tied_head ? "where its head is tied to the embedding, untie it first"
-                                    : did_you_mean(name, std::move(names))});
+    for (const TensorInfo& tensor : base_->tensors()) names.push_back(tensor.name);
+    throw FormatError(
+        {file_, stored.name, printable(base_->name()) + " has no float tensor " + printable(name),
+         "the base that the adapter was trained on", did_you_mean(name, std::move(names))});
   }
   if (own->shape != shape)
     throw FormatError({file_, stored.name,
                        to_string(shape) + " for " + printable(name) + " of " +
-                           to_string(own->shape) + " in " + printable(base.name()),
+                           to_string(own->shape) + " in " + printable(base_->name()),
                        "equal shapes", "name the base that the adapter was trained on"});
   return *own;
 }
@@ -259,7 +280,7 @@ void AdapterSource::add_factors(const std::string& module, const StoredFactors& 
   const std::string name = module + ".weight";
   const bool transposed_weight = is_transposed(name, stored, by_config);
   Part& part = add_part(name, weight_shape(stored, transposed_weight));
-  if (facts_.base) require_in_base(name, *stored.a, shapes_.at(name));
+  if (base_) require_in_base(name, *stored.a, shapes_.at(name));
   part.stored = {stored.a, stored.b};
   part.rank = static_cast<std::size_t>(rank);
   part.columns = static_cast<std::size_t>(shapes_.at(name)[1]);
@@ -271,7 +292,7 @@ void AdapterSource::add_factors(const std::string& module, const StoredFactors& 
   if (stored.bias == nullptr) return;
   const std::string bias_name = module + ".bias";
   Part& bias = add_part(bias_name, stored.bias->shape);
-  if (facts_.base) require_in_base(bias_name, *stored.bias, stored.bias->shape);
+  if (base_) require_in_base(bias_name, *stored.bias, stored.bias->shape);
   bias.stored = {stored.bias};
   bias.rank = bias.columns = 1;
   bias.scale = part.scale;
@@ -294,13 +315,48 @@ void AdapterSource::add_whole(const std::string& name, const TensorInfo& tensor)
   if (!part.has_factors()) facts_.whole.push_back(name);
 }
 
+// PEFT stores a tied head beside its embedding, though it is nothing of its own.
+void AdapterSource::drop_copied_heads() {
+  if (!base_) return;
+  for (auto at = parts_.begin(); at != parts_.end();) {
+    if (!is_copied_head(at->first, at->second)) {
+      ++at;
+      continue;
+    }
+    facts_.copied_heads.push_back(at->first);
+    facts_.whole.erase(std::remove(facts_.whole.begin(), facts_.whole.end(), at->first),
+                       facts_.whole.end());
+    shapes_.erase(at->first);
+    at = parts_.erase(at);
+  }
+}
+
+// Whether it is the embedding that the adapter stores, or else the base's.
+bool AdapterSource::is_copied_head(const std::string& name, const Part& part) const {
+  if (part.whole == nullptr || part.has_factors() || part.base->name == name) return false;
+  const auto embedding = parts_.find(part.base->name);
+  const bool has_embedding = embedding != parts_.end() && embedding->second.whole != nullptr;
+  constexpr std::uint64_t kPiece = 1 << 16;
+  std::vector<float> head(kPiece), other(kPiece, 0.0f);
+  for (std::uint64_t first = 0; first < part.whole->elements; first += kPiece) {
+    const auto count = static_cast<std::size_t>(std::min(kPiece, part.whole->elements - first));
+    read_difference(part, first, count, head.data());
+    if (has_embedding) read_difference(embedding->second, first, count, other.data());
+    if (!std::equal(head.begin(), head.begin() + static_cast<std::ptrdiff_t>(count), other.begin()))
+      return false;
+  }
+  return true;
+}
+
 void AdapterSource::finish(const AdapterConfig& config, const std::string& config_text) {
   refuse_guessed_squares();
+  drop_copied_heads();
   digest_.update(config_text);
   facts_.digest = to_hex(digest_.finish());
   facts_.trained_on = config.base_model;
   facts_.keeps_tied = config.keeps_tied;
-  facts_.replaces_embedding = saves_embedding(config.modules_to_save, facts_.whole);
+  facts_.replaces_embedding =
+      facts_.copied_heads.empty() && saves_embedding(config.modules_to_save, facts_.whole);
   for (auto& [name, shape] : shapes_) tensors_.push_back(dense_info(name, shape, file_));
   for (const TensorInfo& tensor : tensors_) by_name_.emplace(tensor.name, &tensor);
 }
@@ -317,7 +373,7 @@ void AdapterSource::read_difference(const Part& part, std::uint64_t first, std::
                                     float* out) const {
   constexpr std::size_t kPiece = 4096;
   alignas(double) std::array<char, kPiece * sizeof(double)> saved, base;
-  const auto read_piece = [&](const Checkpoint& from, const TensorInfo& tensor, std::uint64_t at,
+  const auto read_piece = [&](const auto& from, const TensorInfo& tensor, std::uint64_t at,
                               std::size_t elements, char* to) {
     const auto width = static_cast<std::uint64_t>(bytes_of(tensor.dtype));
     from.read(tensor, at * width, elements * width, to);
@@ -327,7 +383,7 @@ void AdapterSource::read_difference(const Part& part, std::uint64_t first, std::
     const std::size_t piece = std::min(kPiece, count - done);
     const kernels::TermTile term{
         read_piece(weights_, *part.whole, first + done, piece, saved.data()),
-        read_piece(*facts_.base, *part.base, first + done, piece, base.data()), 1};
+        read_piece(*base_, *part.base, first + done, piece, base.data()), 1};
     if (part.base->dtype != Dtype::kF64) {
       kernels::sum_of_terms({&term, 1}, out + done, piece);
       continue;
@@ -381,6 +437,30 @@ std::uint64_t AdapterSource::bytes_behind(const TensorInfo& tensor, std::uint64_
                     "write 'ADAPTER - BASE', or extract the vector: suture extract ADAPTER BASE"});
 }
 
+// Where the adapter's tensors are in a base that has other names.
+NameMapping mapping_onto_base(const AdapterTensors& tensors, const AdapterConfig& config,
+                              const Checkpoint& base) {
+  std::vector<TensorInfo> shown;
+  const auto show = [&](const std::string& name, const TensorInfo& like,
+                        std::vector<std::int64_t> shape) {
+    shown.push_back(like);
+    shown.back().name = name;
+    shown.back().shape = std::move(shape);
+  };
+  for (const auto& [module, factors] : tensors.factors) {
+    const bool transposed = factors.embedding || config.fan_in_fan_out;
+    const std::int64_t inputs = factors.a->shape[1], outputs = factors.b->shape[0];
+    show(module + ".weight", *factors.a,
+         transposed ? std::vector{inputs, outputs} : std::vector{outputs, inputs});
+    if (factors.bias != nullptr) show(module + ".bias", *factors.bias, factors.bias->shape);
+  }
+  for (const auto& [name, tensor] : tensors.whole) {
+    if (tensors.factors.count(name.substr(0, name.rfind('.'))) == 0)
+      show(name, *tensor, tensor->shape);
+  }
+  return mapping_between(shown, base.tensors(), Absent::kZero);
+}
+
 }  // namespace
 
 bool is_adapter(const std::string& location) { return format::find_adapter(location).has_value(); }
@@ -395,12 +475,16 @@ SourcePtr open_adapter(const std::string& location, const std::optional<Checkpoi
   const Checkpoint weights = CheckpointAccess::open_adapter(*files, location);
   const AdapterTensors tensors = sort_adapter_tensors(weights);
   if (!tensors.whole.empty() && !base) ask_for_base(weights, tensors);
-  auto source = std::make_shared<AdapterSource>(weights, base);
+  const NameMapping mapping = base ? mapping_onto_base(tensors, config, *base) : NameMapping();
+  SourcePtr shown_base = base ? make_source(*base) : nullptr;
+  if (!mapping.empty()) shown_base = rename_source(shown_base, inverse_of(mapping));
+  auto source = std::make_shared<AdapterSource>(weights, base, shown_base);
   for (const auto& [module, factors] : tensors.factors)
     source->add_factors(module, factors, scales, config.fan_in_fan_out);
   for (const auto& [name, tensor] : tensors.whole) source->add_whole(name, *tensor);
   source->finish(config, text);
-  return source;
+  if (mapping.empty()) return source;
+  return rename_source(source, mapping, {}, Absent::kZero);
 }
 
 }  // namespace suture::lora

@@ -13,11 +13,11 @@
 #include "suture/surgery.h"
 
 #include "format/staged_output.h"
+#include "names/mapped_source.h"
 #include "stream/weights_writer.h"
 #include "stream/worker_pool.h"
 #include "surgery/donor_survey.h"
 #include "surgery/dtype_forecast.h"
-#include "surgery/mapped_source.h"
 #include "surgery/model_config.h"
 #include "surgery/output.h"
 #include "surgery/plan.h"

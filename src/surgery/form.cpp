@@ -5,7 +5,7 @@
 
 #include "suture/error.h"
 
-#include "surgery/mapped_source.h"
+#include "names/mapped_source.h"
 #include "surgery/renamed_vector.h"
 
 namespace suture {

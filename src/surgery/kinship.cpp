@@ -4,26 +4,62 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
+#include <map>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
 
 #include "suture/error.h"
 
 #include "format/digest.h"
 #include "format/json.h"
 #include "kernels/convert.h"
+#include "names/fused_projections.h"
 
 namespace suture {
 namespace {
 
 constexpr std::size_t kPerTensor = 32;
 constexpr std::size_t kMaxTensors = 2048;
+constexpr std::size_t kMaxStretches = 8192;
+constexpr std::uint64_t kStretchesOfFused = 16;
 
-// Where the sample of a tensor begins; a function of its name and size alone.
-std::uint64_t position_of(const TensorInfo& tensor, std::size_t count) {
-  return format::digest_of(tensor.name).low % (tensor.elements - count + 1);
+// Where one run of neighbours is taken from: somewhere in elements [first, first + count).
+struct Stretch {
+  std::string name;
+  std::uint64_t first = 0, count = 0;
+
+  std::size_t present() const {
+    return static_cast<std::size_t>(std::min<std::uint64_t>(kPerTensor, count));
+  }
+  // A function of name and size alone.
+  std::uint64_t position() const {
+    return first + format::digest_of(name).low % (count - present() + 1);
+  }
+};
+
+// A matrix as it is sampled, by name and size.
+std::vector<Stretch> stretches_of(const std::string& tensor, std::uint64_t elements) {
+  if (!is_fused_projection(tensor) || elements < kStretchesOfFused) return {{tensor, 0, elements}};
+  std::vector<Stretch> stretches;
+  for (std::uint64_t i = 0; i < kStretchesOfFused; ++i) {
+    const std::uint64_t first = elements / kStretchesOfFused * i;
+    const bool is_last = i + 1 == kStretchesOfFused;
+    stretches.push_back(
+        {tensor + "[" + std::to_string(i) + "/" + std::to_string(kStretchesOfFused) + "]", first,
+         is_last ? elements - first : elements / kStretchesOfFused});
+  }
+  return stretches;
 }
 
-std::vector<const TensorInfo*> matrices_of(const TensorSource& source) {
+struct SampledStretch {
+  const TensorInfo* tensor;
+  Stretch stretch;
+};
+
+// By name, at most so many that a sample stays small.
+std::vector<SampledStretch> sampled_stretches(const TensorSource& source) {
   std::vector<const TensorInfo*> matrices;
   for (const TensorInfo& tensor : source.tensors()) {
     if (is_computable(tensor.dtype) && tensor.shape.size() >= 2 && tensor.elements > 0)
@@ -32,19 +68,88 @@ std::vector<const TensorInfo*> matrices_of(const TensorSource& source) {
   std::sort(matrices.begin(), matrices.end(),
             [](const auto* a, const auto* b) { return a->name < b->name; });
   if (matrices.size() > kMaxTensors) matrices.resize(kMaxTensors);
-  return matrices;
+  std::vector<SampledStretch> sampled;
+  for (const TensorInfo* tensor : matrices) {
+    for (Stretch& stretch : stretches_of(tensor->name, tensor->elements))
+      sampled.push_back({tensor, std::move(stretch)});
+  }
+  if (sampled.size() > kMaxStretches) sampled.resize(kMaxStretches);
+  std::sort(sampled.begin(), sampled.end(),
+            [](const auto& a, const auto& b) { return a.stretch.name < b.stretch.name; });
+  return sampled;
 }
 
 // A run of neighbours, or as many as there are and zeros for the rest.
-void append_run(const TensorSource& source, const TensorInfo& tensor, std::vector<float>& values) {
+void append_run(const TensorSource& source, const TensorInfo& tensor, const Stretch& stretch,
+                std::vector<float>& values) {
   const auto width = static_cast<std::size_t>(bytes_of(tensor.dtype));
-  const auto present =
-      static_cast<std::size_t>(std::min<std::uint64_t>(kPerTensor, tensor.elements));
   std::vector<double> run(kPerTensor);
-  std::vector<char> stored(present * width);
-  source.read(tensor, position_of(tensor, present) * width, stored.size(), stored.data());
-  kernels::widen(tensor.dtype, stored.data(), run.data(), present);
+  std::vector<char> stored(stretch.present() * width);
+  source.read(tensor, stretch.position() * width, stored.size(), stored.data());
+  kernels::widen(tensor.dtype, stored.data(), run.data(), stretch.present());
   for (const double value : run) values.push_back(static_cast<float>(value));
+}
+
+// Sums over pairs of weights.
+class PairSums {
+ public:
+  void add(const float* a, const float* b) {
+    for (std::size_t k = 0; k < kPerTensor; ++k) {
+      const double x = a[k], y = b[k];
+      if (!std::isfinite(x) || !std::isfinite(y)) continue;
+      squares_a_ += x * x;
+      squares_b_ += y * y;
+      dot_ += x * y;
+      distance_ += (x - y) * (x - y);
+      ++compared_;
+    }
+  }
+
+  Kinship kinship() const {
+    Kinship kinship;
+    kinship.compared = compared_;
+    if (distance_ > 0) kinship.relative_distance = std::sqrt(distance_ / squares_b_);
+    const double squares = squares_a_ * squares_b_;
+    kinship.cosine = squares > 0 ? dot_ / std::sqrt(squares) : 0;
+    return kinship;
+  }
+
+  // Whether there is a direction to compare.
+  bool has_directions() const { return squares_a_ > 0 && squares_b_ > 0; }
+
+ private:
+  double squares_a_ = 0, squares_b_ = 0, dot_ = 0, distance_ = 0;
+  std::size_t compared_ = 0;
+};
+
+// Calls `visit(name, values of a, values of b, elements)` for what both samples hold of one size.
+template <typename Visit>
+void for_each_common(const WeightSample& a, const WeightSample& b, Visit&& visit) {
+  for (std::size_t i = 0, j = 0; i < a.tensors.size() && j < b.tensors.size();) {
+    if (const int order = a.tensors[i].compare(b.tensors[j]); order != 0) {
+      ++(order < 0 ? i : j);
+      continue;
+    }
+    if (a.elements[i] == b.elements[j])
+      visit(a.tensors[i], &a.values[i * kPerTensor], &b.values[j * kPerTensor], a.elements[i]);
+    ++i, ++j;
+  }
+}
+
+// The part that rows of a joined tensor belong to, if it is one alone.
+const NameMapping::Part* part_at(const NameMapping::Tensor& joined, const Stretch& stretch,
+                                 std::uint64_t elements) {
+  std::uint64_t rows = 0, first_row = 0;
+  for (const NameMapping::Part& part : joined.parts) rows += static_cast<std::uint64_t>(part.rows);
+  if (rows == 0 || elements % rows != 0) return nullptr;
+  const std::uint64_t row = elements / rows, begin = stretch.position() / row,
+                      last = (stretch.position() + stretch.present() - 1) / row;
+  for (const NameMapping::Part& part : joined.parts) {
+    const std::uint64_t end = first_row + static_cast<std::uint64_t>(part.rows);
+    if (begin >= first_row && last < end) return &part;
+    first_row = end;
+  }
+  return nullptr;
 }
 
 constexpr char kHexDigits[] = "0123456789abcdef";
@@ -76,37 +181,51 @@ bool from_hex(const std::string& text, std::vector<float>& values) {
 
 WeightSample sample_weights(const TensorSource& source) {
   WeightSample sample;
-  for (const TensorInfo* tensor : matrices_of(source)) {
-    sample.tensors.push_back(tensor->name);
+  for (const auto& [tensor, stretch] : sampled_stretches(source)) {
+    sample.tensors.push_back(stretch.name);
     sample.elements.push_back(tensor->elements);
-    append_run(source, *tensor, sample.values);
+    append_run(source, *tensor, stretch, sample.values);
   }
   return sample;
 }
 
 Kinship kinship_of(const WeightSample& a, const WeightSample& b) {
-  Kinship kinship;
-  double squares_a = 0, squares_b = 0, dot = 0, distance = 0;
-  for (std::size_t i = 0, j = 0; i < a.tensors.size() && j < b.tensors.size();) {
-    if (const int order = a.tensors[i].compare(b.tensors[j]); order != 0) {
-      ++(order < 0 ? i : j);
-      continue;
+  PairSums sums;
+  for_each_common(a, b,
+                  [&](const std::string&, const float* mine, const float* theirs, std::uint64_t) {
+                    sums.add(mine, theirs);
+                  });
+  return sums.kinship();
+}
+
+std::vector<PartKinship> kinship_of_parts(const WeightSample& a, const WeightSample& b,
+                                          const NameMapping& names) {
+  std::unordered_map<std::string_view, const NameMapping::Tensor*> joined;
+  std::unordered_set<std::string_view> cut;
+  for (const NameMapping::Tensor& tensor : names.tensors) {
+    if (tensor.parts.size() > 1) {
+      joined.emplace(tensor.name, &tensor);
+    } else if (is_fused_projection(tensor.parts.front().name) &&
+               !is_fused_projection(tensor.name)) {
+      cut.insert(tensor.name);
     }
-    const std::size_t count = a.elements[i] == b.elements[j] ? kPerTensor : 0;
-    for (std::size_t k = 0; k < count; ++k) {
-      const double x = a.values[i * kPerTensor + k], y = b.values[j * kPerTensor + k];
-      if (!std::isfinite(x) || !std::isfinite(y)) continue;
-      squares_a += x * x;
-      squares_b += y * y;
-      dot += x * y;
-      distance += (x - y) * (x - y);
-      ++kinship.compared;
-    }
-    ++i, ++j;
   }
-  if (distance > 0) kinship.relative_distance = std::sqrt(distance / squares_b);
-  kinship.cosine = squares_a * squares_b > 0 ? dot / std::sqrt(squares_a * squares_b) : 0;
-  return kinship;
+  std::map<std::string, PairSums> sums;
+  for_each_common(
+      a, b,
+      [&](const std::string& name, const float* mine, const float* theirs, std::uint64_t elements) {
+        if (cut.count(name) > 0) return sums[name].add(mine, theirs);
+        const auto at = joined.find(std::string_view(name).substr(0, name.rfind('[')));
+        if (at == joined.end()) return;
+        for (const Stretch& stretch : stretches_of(at->second->name, elements)) {
+          const NameMapping::Part* part = part_at(*at->second, stretch, elements);
+          if (stretch.name == name && part != nullptr) sums[part->name].add(mine, theirs);
+        }
+      });
+  std::vector<PartKinship> parts;
+  for (const auto& [name, sum] : sums)
+    if (sum.has_directions()) parts.push_back({name, sum.kinship()});
+  return parts;
 }
 
 std::string encode(const WeightSample& sample) {

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "suture/name_mapping.h"
+
 #include "core/tensor_source.h"
 
 namespace suture {
@@ -11,9 +13,11 @@ namespace suture {
 /// A few thousand weights of a model, taken at positions that depend on tensor names and shapes
 /// alone: enough to tell two fine-tunings of one start from two strangers without reading either.
 struct WeightSample {
-  std::vector<std::string> tensors;     ///< Matrices sampled, sorted by name.
-  std::vector<std::uint64_t> elements;  ///< Size of each: only equal ones were sampled alike.
-  std::vector<float> values;            ///< 32 from each tensor, in that order.
+  /// Matrices sampled, sorted by name; of a fused projection, 16 stretches (`NAME[3/16]`), so that
+  /// each projection in it is met.
+  std::vector<std::string> tensors;
+  std::vector<std::uint64_t> elements;  ///< Of each matrix: only equal ones were sampled alike.
+  std::vector<float> values;            ///< 32 from each, in that order.
 
   bool empty() const { return values.empty(); }
 };
@@ -32,6 +36,17 @@ struct Kinship {
 
 /// Compares two samples on the tensors of equal size that both hold.
 Kinship kinship_of(const WeightSample& a, const WeightSample& b);
+
+/// The same of a projection that stands in one tensor with others in one of the models.
+struct PartKinship {
+  std::string name;  ///< Of the projection's tensor.
+  Kinship kinship;
+};
+
+/// Kinship of each projection that `names` joins into a fused tensor or cuts out of one. Both
+/// samples are of sources under the mapping's new names.
+std::vector<PartKinship> kinship_of_parts(const WeightSample& a, const WeightSample& b,
+                                          const NameMapping& names);
 
 /// From this relative distance on, two models are called strangers.
 inline constexpr double kStrangerDistance = 0.7;

@@ -1,12 +1,12 @@
 #include "surgery/participant.h"
 
 #include <algorithm>
-#include <unordered_set>
 #include <utility>
 
 #include "suture/error.h"
 
-#include "surgery/mapped_source.h"
+#include "names/mapped_source.h"
+#include "names/name_mapping.h"
 #include "surgery/renamed_vector.h"
 #include "surgery/vector_metadata.h"
 
@@ -81,7 +81,7 @@ bool holds_differences(const TensorSource& source, const TaskVector::Form& form)
 
 Participant participant_of(const SourcePtr& source, TokenizerReader& tokenizers) {
   Participant participant = plain_participant(*source, tokenizers);
-  participant.source = source;
+  participant.asked = participant.source = source;
   if (const NameMapping* mapping = mapping_of(*source)) participant.own_mapping = *mapping;
   return participant;
 }
@@ -104,11 +104,14 @@ void read_names(Participant& participant, const TensorSource& reader, const Part
   const NameMapping names = mapping_onto(reader, *reference.source, {});
   if (!participant.is_vector) {
     participant.sample = sample_weights(*rename_source(participant.source, names));
+    participant.sample_names = names;
   } else if (!participant.sample.empty()) {
-    const NameMapping back = mapping_between(*reference.tensors, *participant.tensors);
-    participant.reference_sample = sample_weights(*rename_source(reference.source, back));
+    participant.sample_names = inverse_of(names);
+    participant.reference_sample =
+        sample_weights(*rename_source(reference.source, participant.sample_names));
   }
-  participant.source = rename_source(participant.source, participant.mapping);
+  participant.source = rename_source(participant.source, participant.mapping, {},
+                                     participant.is_vector ? Absent::kZero : Absent::kRefused);
   participant.tensors = &participant.source->tensors();
 }
 
@@ -118,18 +121,6 @@ const TensorSource& reader_of(const SourcePtr& source, const TaskVector::Form& f
   for (const Term& term : form.terms)
     if (term.subtrahend == source) return *term.minuend;
   return *source;
-}
-
-std::set<std::string_view> common_towers(const std::vector<TensorInfo>& a,
-                                         const std::vector<TensorInfo>& b) {
-  std::unordered_set<std::string_view> names;
-  for (const TensorInfo& tensor : a) names.insert(tensor.name);
-  std::set<std::string_view> towers;
-  for (const TensorInfo& tensor : b) {
-    const auto tower = tower_of(tensor.name);
-    if (tower && names.count(tensor.name) > 0) towers.insert(*tower);
-  }
-  return towers;
 }
 
 }  // namespace suture

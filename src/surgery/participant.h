@@ -1,9 +1,7 @@
 #pragma once
 
 #include <memory>
-#include <set>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "suture/compatibility.h"
@@ -11,7 +9,6 @@
 #include "surgery/form.h"
 #include "surgery/kinship.h"
 #include "surgery/model_config.h"
-#include "surgery/name_mapping.h"
 #include "surgery/tokenizer_content.h"
 
 namespace suture {
@@ -19,7 +16,8 @@ namespace suture {
 /// All that is known of one model, or of a stored vector, before its data is read.
 struct Participant {
   std::string name;  ///< Printable.
-  SourcePtr source;
+  SourcePtr asked;   ///< As it came.
+  SourcePtr source;  ///< Under the reference's names.
   const std::vector<TensorInfo>* tensors = nullptr;
   NameMapping own_mapping;  ///< That it came with, to the names of what it is subtracted from.
   NameMapping mapping;      ///< To the reference's names, which `tensors` then have.
@@ -31,6 +29,7 @@ struct Participant {
   std::string tokenizer_digest;  ///< Empty when unknown.
   WeightSample sample;
   WeightSample reference_sample;  ///< The reference's under the participant's own names, if needed.
+  NameMapping sample_names;       ///< That gave the two samples common names, if it was needed.
 };
 
 /// A model or a stored vector; reads its config, tokenizer and some weights.
@@ -47,10 +46,5 @@ void read_names(Participant& participant, const TensorSource& reader, const Part
 
 /// The source of a vector whose names say how those of `source` are read.
 const TensorSource& reader_of(const SourcePtr& source, const TaskVector::Form& form);
-
-/// Towers (a decoder, a vision encoder) of which both have tensors under one name, as `tower_of`
-/// calls them; views into the names of `b`.
-std::set<std::string_view> common_towers(const std::vector<TensorInfo>& a,
-                                         const std::vector<TensorInfo>& b);
 
 }  // namespace suture

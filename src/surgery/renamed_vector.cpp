@@ -11,7 +11,8 @@
 #include "suture/error.h"
 #include "suture/site.h"
 
-#include "surgery/mapped_source.h"
+#include "names/contradicted_heads.h"
+#include "names/mapped_source.h"
 #include "surgery/model_config.h"
 #include "surgery/vector_metadata.h"
 
@@ -36,9 +37,11 @@ class Renamer {
     const NameMapping mapping = mapping_of_source(*term.minuend);
     if (!reaches(mapping, *term.minuend)) return;
     const std::set<std::string> masked = masked_parts(term, mapping);
-    const SourcePtr minuend = rename(term.minuend, mapping, masked);
+    // What a vector lacks it leaves as it is; a model must have it.
+    const Absent absent = term.subtrahend ? Absent::kRefused : Absent::kZero;
+    const SourcePtr minuend = rename(term.minuend, mapping, masked, absent);
     if (!term.gates.empty()) term.gates = {scales_under(term, mapping, *minuend)};
-    if (term.subtrahend) term.subtrahend = rename(term.subtrahend, mapping, masked);
+    if (term.subtrahend) term.subtrahend = rename(term.subtrahend, mapping, masked, absent);
     term.minuend = minuend;
   }
 
@@ -77,7 +80,7 @@ class Renamer {
     double common = 0;
     for (const NameMapping::Part& part : tensor.parts) {
       const double scale = term.gates_on(part.name);
-      if (scale == 0) continue;
+      if (scale == 0 || term.minuend->find(part.name) == nullptr) continue;
       if (common != 0 && scale != common) {
         throw UsageError({term.minuend->name(), tensor.name,
                           "parts of one tensor with different coefficients", "one coefficient",
@@ -89,9 +92,9 @@ class Renamer {
   }
 
   SourcePtr rename(const SourcePtr& source, const NameMapping& mapping,
-                   const std::set<std::string>& masked) {
+                   const std::set<std::string>& masked, Absent absent) {
     SourcePtr& renamed = renamed_[{source.get(), masked}];
-    if (!renamed) renamed = rename_source(source, mapping, masked);
+    if (!renamed) renamed = rename_source(source, mapping, masked, absent);
     return renamed;
   }
 
@@ -122,6 +125,12 @@ std::map<std::string, std::string> structure_of(const TensorSource& source,
   if (is_vector(*checkpoint)) return require_vector(*checkpoint).structure;
   const auto config = read_model_config(checkpoint->folder());
   return config ? config->structure : std::map<std::string, std::string>();
+}
+
+// Differences by themselves, not a model.
+bool is_vector_source(const TensorSource& source) {
+  return source.adapter() != nullptr ||
+         (source.checkpoint() != nullptr && is_vector(*source.checkpoint()));
 }
 
 const TensorInfo* only_tensor_of(const std::vector<TensorInfo>& tensors, Block block) {
@@ -183,7 +192,9 @@ std::vector<NameMapping> TaskVector::name_mappings() const {
 
 NameMapping mapping_onto(const TensorSource& source, const TensorSource& target,
                          const CheckOptions& options) {
-  NameMapping mapping = mapping_between(source.tensors(), target.tensors());
+  NameMapping mapping =
+      mapping_between(source.tensors(), target.tensors(),
+                      is_vector_source(source) ? Absent::kZero : Absent::kRefused);
   for (const TensorSource* model : {&source, &target}) {
     const std::string contradiction = contradicted_heads(mapping, structure_of(*model, mapping));
     if (contradiction.empty()) continue;
@@ -219,7 +230,10 @@ std::vector<TensorInfo> tensors_of(const TaskVector& vector) {
 }  // namespace
 
 NameMapping mapping_between(const TaskVector& from, const std::vector<TensorInfo>& to) {
-  return mapping_between(tensors_of(from), to);
+  const auto& terms = from.form().terms;
+  const bool is_whole = std::any_of(terms.begin(), terms.end(),
+                                    [](const Term& term) { return term.subtrahend != nullptr; });
+  return mapping_between(tensors_of(from), to, is_whole ? Absent::kRefused : Absent::kZero);
 }
 
 NameMapping mapping_between(const TaskVector& from, const Checkpoint& to) {

@@ -4,8 +4,8 @@
 
 #include "suture/compatibility.h"
 
+#include "names/name_mapping.h"
 #include "surgery/form.h"
-#include "surgery/name_mapping.h"
 
 namespace suture {
 
@@ -17,7 +17,7 @@ TaskVector rename_terms(const TaskVector& vector,
                         const std::function<NameMapping(const TensorSource&)>& mapping_for);
 
 /// How a source's tensors are found in a target, with the head that tied donors imply if `options`
-/// ask for it.
+/// ask for it. An adapter or a stored vector may lack a projection that is joined with others.
 NameMapping mapping_onto(const TensorSource& source, const TensorSource& target,
                          const CheckOptions& options);
 

@@ -102,6 +102,93 @@ TEST_F(Names, ThatCouldBeTwoThingsAreRefused) {
   EXPECT_TRUE(nothing_left_behind());
 }
 
+// A fused model of which one layer keeps its rows in another order.
+class Rows : public Names {
+ protected:
+  Rows() {
+    for (const char* role : {"base", "tuned", "target"}) {
+      StateDict fused = weights("fused-" + std::string(role));
+      const std::string name = "language_model.model.layers.1.self_attn.qkv_proj.weight";
+      const at::Tensor whole = fused.at(name);
+      const std::int64_t pair = (whole.size(0) - 16) / 2;
+      fused.set(name, at::cat({whole.slice(0, 0, 16), whole.slice(0, 16 + pair),
+                               whole.slice(0, 16, 16 + pair)}));
+      test::write_model(dir_ / ("odd-" + std::string(role)), model_, fused);
+    }
+    make({"extract", "odd-tuned", "odd-base", "-o", "odd.safetensors", "--quiet"});
+    make({"extract", "tuned", "base", "-o", "plain.safetensors", "--quiet"});
+  }
+
+  void expect_unlike(std::vector<std::string> arguments, const std::string& where) const {
+    const Outcome outcome = run(arguments);
+    EXPECT_EQ(outcome.status, 1) << outcome.err;
+    EXPECT_TRUE(holds(outcome.err + outcome.out, "are unlike theirs: " + where));
+    EXPECT_TRUE(holds(outcome.err + outcome.out, "in this order"));
+    EXPECT_TRUE(nothing_left_behind());
+    arguments.insert(arguments.end(), {"--allow", "kinship", "--dry-run"});
+    EXPECT_TRUE(ended_with(run(arguments), 0));
+  }
+};
+
+constexpr const char* kUnlike =
+    "model.layers.1.self_attn.k_proj.weight, model.layers.1.self_attn.v_proj.weight";
+
+TEST_F(Rows, InAnotherOrderAreNotCut) {
+  expect_unlike({"extract", "odd-tuned", "base", "-o", "new.safetensors"}, kUnlike);
+  expect_unlike({"inject", "target", "odd-tuned - odd-base", "-o", "new"}, kUnlike);
+  expect_unlike({"inject", "target", "odd-tuned - base", "-o", "new"}, kUnlike);
+  const Outcome checked = run({"check", "base", "odd-tuned"});
+  EXPECT_EQ(checked.status, 1);
+  EXPECT_TRUE(holds(checked.out, kUnlike));
+  const Outcome vector = run({"check", "target", "odd-tuned - odd-base"});
+  EXPECT_EQ(vector.status, 1);
+  EXPECT_TRUE(holds(vector.out, kUnlike));
+  EXPECT_TRUE(ended_with(run({"check", "odd-target", "odd-tuned - odd-base"}), 0));
+}
+
+TEST_F(Rows, InAnotherOrderAreNotJoined) {
+  expect_unlike({"extract", "tuned", "odd-base", "-o", "new.safetensors"}, kUnlike);
+  expect_unlike({"inject", "odd-target", "tuned - base", "-o", "new"}, kUnlike);
+}
+
+TEST_F(Rows, InAnotherOrderAreKnownOfAStoredVector) {
+  const std::string own = "language_model.model.layers.1.self_attn.";
+  expect_unlike({"inject", "target", "odd.safetensors", "-o", "new"}, kUnlike);
+  expect_unlike({"inject", "odd-target", "plain.safetensors", "-o", "new"}, kUnlike);
+  EXPECT_TRUE(ended_with(run({"inject", "odd-target", "odd.safetensors", "-o", "new"}), 0));
+}
+
+TEST_F(Names, OfOneProjectionUnderTwoAreRefused) {
+  StateDict both = weights("target");
+  for (const auto& [name, tensor] : test::named(weights("target"), {"model.", true}))
+    both.set(name, tensor);
+  test::write_model(dir_ / "both", model_, both);
+  test::write_model(dir_ / "f-base", model_, test::named(weights("base"), {"model.", true}));
+  test::write_model(dir_ / "f-tuned", model_, test::named(weights("tuned"), {"model.", true}));
+  begin_here();
+  for (const char* vector : {"tuned - base", "f-tuned - f-base"}) {
+    const Outcome refused = run({"inject", "both", vector, "-o", "new"});
+    EXPECT_EQ(refused.status, 1);
+    EXPECT_TRUE(holds(refused.err, "one projection under two names would be half changed"));
+    EXPECT_TRUE(nothing_left_behind());
+  }
+  EXPECT_TRUE(ended_with(
+      run({"inject", "both", "tuned - base", "-o", "new", "--allow", "names,tensors"}), 0));
+}
+
+TEST_F(Names, OfTwoTowersAreSaid) {
+  StateDict both = weights("target");
+  for (const auto& [name, tensor] :
+       test::named(weights("target"), {"language_model.model.", false}))
+    both.set(name, tensor);
+  test::write_model(dir_ / "both", model_, both);
+  const Outcome outcome = run({"inject", "both", "tuned - base", "-o", "new"});
+  ASSERT_TRUE(ended_with(outcome, 0));
+  EXPECT_TRUE(holds(outcome.err, "both holds all of model.* as language_model.model.* as well"));
+  const Outcome one = run({"inject", "target", "tuned - base", "-o", "one"});
+  EXPECT_EQ(one.err.find("as well"), std::string::npos);
+}
+
 TEST_F(Names, OfATiedHeadAreForTheUserToSay) {
   test::TinyModel untied = model_;
   untied.tied = false;

@@ -192,6 +192,103 @@ def test_what_would_untie_a_tied_model_is_refused(config, bases, run, tmp_path):
     assert done.returncode == 1 and "tied" in done.stderr and "untie the target" in done.stderr, done.stderr
 
 
+@pytest.mark.parametrize("targets", [["q_proj"], ["q_proj", "embed_tokens"]], ids=["frozen", "with factors"])
+def test_a_stored_copy_of_a_tied_head_is_nothing_of_its_own(targets, bases, run, tmp_path):
+    """`save_embedding_layers=True` stores the head, too, where the model ties it to the embedding."""
+    base = bases["tied"]
+    adapter = make_adapter(base, tmp_path / "adapter", r=4, lora_alpha=8, target_modules=targets,
+                           save=dict(save_embedding_layers=True))
+    path = adapter / "adapter_model.safetensors"
+    stored = load_file(path)
+    embedding = next(tensor for name, tensor in stored.items() if "embed_tokens" in name and "lora" not in name)
+    stored["base_model.model.lm_head.weight"] = embedding.clone()  # some releases of PEFT write it, others do not
+    save_file(stored, path, metadata={"format": "pt"})
+    out = tmp_path / "out"
+    done = run("inject", base, f"{adapter} - {base}", "-o", out, "--dtype", "f32")
+    assert done.returncode == 0, done.stderr
+    after, _, bounds = merge(base, adapter)
+    got = transformers.AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32).state_dict()
+    for name in ("model.embed_tokens.weight", "lm_head.weight", "model.layers.1.self_attn.q_proj.weight"):
+        assert ((got[name] - after[name]).abs() <= bounds[name] + bounds["model.embed_tokens.weight"].max()).all(), name
+    checked = run("check", base, f"{adapter} - {base}")
+    assert "a copy of the embedding" in checked.stdout + checked.stderr, checked.stdout + checked.stderr
+
+
+def test_a_head_of_its_own_on_a_tied_base(bases, run, suture, tmp_path):
+    """Trained apart from the embedding, it is a difference from it, for targets that keep a head of their own."""
+    base = bases["tied"]
+    adapter = make_adapter(base, tmp_path / "adapter", r=4, lora_alpha=8, target_modules=["q_proj"], modules_to_save=["lm_head"])
+    vector, out = f"{adapter} - {base}", tmp_path / "out"
+    refused = run("inject", base, vector, "-o", out)
+    assert refused.returncode == 1 and "the head would leave the embedding behind" in refused.stderr, refused.stderr
+    allowed = run("inject", base, vector, "-o", out, "--allow", "tied", "--dtype", "f32")
+    assert allowed.returncode == 0, allowed.stderr
+    weights = open_base(base).state_dict()
+    assert torch.equal(load_file(out / "model.safetensors")["model.embed_tokens.weight"], weights["model.embed_tokens.weight"])
+
+    untied = tmp_path / "untied"
+    model = transformers.Qwen2ForCausalLM(transformers.Qwen2Config(**SIZE, tie_word_embeddings=False))
+    model.load_state_dict(weights)
+    model.save_pretrained(untied)
+    suture("inject", untied, vector, "-o", out, "--force", "--dtype", "f32")
+    stored = load_file(adapter / "adapter_model.safetensors")
+    got = load_file(out / "model.safetensors")
+    torch.testing.assert_close(got["lm_head.weight"], stored["base_model.model.lm_head.weight"], rtol=0, atol=2 * EPS)
+    assert torch.equal(got["model.embed_tokens.weight"], weights["model.embed_tokens.weight"])
+
+
+def test_a_base_of_other_names(bases, run, suture, tmp_path):
+    base, other = bases["untied"], tmp_path / "other"
+    shutil.copytree(base, other)
+    weights = load_file(base / "model.safetensors")
+    renamed = lambda name: "language_model." + name
+    save_file({renamed(name): tensor for name, tensor in weights.items()}, other / "model.safetensors", metadata={"format": "pt"})
+    adapter = make_adapter(base, tmp_path / "adapter", r=4, lora_alpha=8, target_modules=ATTENTION, modules_to_save=["lm_head"])
+    suture("inject", base, f"{adapter} - {base}", "-o", tmp_path / "plain", "--dtype", "f32")
+    done = run("inject", other, f"{adapter} - {other}", "-o", tmp_path / "out", "--dtype", "f32")
+    assert done.returncode == 0 and "under the names of its base: model.* -> language_model.model.*" in done.stderr, done.stderr
+    plain, got = load_file(tmp_path / "plain" / "model.safetensors"), load_file(tmp_path / "out" / "model.safetensors")
+    assert set(got) == {renamed(name) for name in plain}
+    assert all(torch.equal(got[renamed(name)], tensor) for name, tensor in plain.items())
+    stored = tmp_path / "v.safetensors"
+    suture("extract", adapter, other, "-o", stored)
+    suture("inject", base, stored, "-o", tmp_path / "again", "--dtype", "f32")
+    again = load_file(tmp_path / "again" / "model.safetensors")
+    assert all(torch.equal(again[name], tensor) for name, tensor in plain.items())
+
+
+@pytest.mark.parametrize("targets", [ATTENTION, ["q_proj"], ["k_proj", "up_proj"]], ids=" ".join)
+@pytest.mark.parametrize("with_base", (False, True), ids=("alone", "with its base"))
+def test_some_parts_of_a_fused_projection(targets, with_base, bases, suture, tmp_path):
+    """What the adapter lacks of qkv_proj or gate_up_proj stays as it is."""
+    base, fused = bases["untied"], tmp_path / "fused"
+    shutil.copytree(base, fused)
+
+    def fuse(weights):
+        made = {}
+        for name, tensor in weights.items():
+            if any(part in name for part in ("k_proj", "v_proj", "up_proj")):
+                continue
+            parts = [name]
+            if "q_proj" in name:
+                parts = [name.replace("q_proj", part) for part in ("q_proj", "k_proj", "v_proj")]
+            elif "gate_proj" in name:
+                parts = [name.replace("gate_proj", part) for part in ("gate_proj", "up_proj")]
+            own = name.replace("q_proj", "qkv_proj").replace("gate_proj", "gate_up_proj")
+            made[own] = torch.cat([weights[part] for part in parts]) if len(parts) > 1 else tensor
+        return made
+
+    save_file(fuse(load_file(base / "model.safetensors")), fused / "model.safetensors", metadata={"format": "pt"})
+    adapter = make_adapter(base, tmp_path / "adapter", r=4, lora_alpha=8, target_modules=targets)
+    suture("inject", base, adapter, "-o", tmp_path / "plain", "--dtype", "f32")
+    vector = f"{adapter} - {base}" if with_base else adapter
+    report = json.loads(suture("inject", fused, vector, "-o", tmp_path / "out", "--dtype", "f32", "--json", "-"))
+    assert any("without" in rule for rule in report["compatibility"]["names"][0]["rules"])
+    expected, got = fuse(load_file(tmp_path / "plain" / "model.safetensors")), load_file(tmp_path / "out" / "model.safetensors")
+    assert set(got) == set(expected)
+    for name, tensor in expected.items():
+        assert torch.equal(got[name], tensor), name
+
 @pytest.mark.parametrize("targets", [["c_attn"], ["c_attn", "c_proj", "c_fc"]])
 def test_conv1d(targets, bases, suture, tmp_path):
     adapter = make_adapter(bases["gpt2"], tmp_path / "adapter", r=6, lora_alpha=12, target_modules=targets, fan_in_fan_out=True)

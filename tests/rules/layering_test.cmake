@@ -1,7 +1,7 @@
 # The rules of the layout that a compiler does not check:
 #
 # - includes point one way: apps > serve, report > ablation, explore, lowrank > evaluate, analysis > tokenizer, model, surgery > lora >
-#   stream > core > kernels, format;
+#   stream, names > core > kernels, format;
 # - suture::format and the kernels include no LibTorch header;
 # - public headers include the standard library, LibTorch and each other, nothing else;
 # - a library neither prints nor ends the process;
@@ -18,10 +18,11 @@ set(_below_kernels "")
 set(_below_format "")
 set(_below_core kernels format)
 set(_below_stream core kernels format)
-set(_below_lora stream core kernels format)
-set(_below_surgery lora stream core kernels format)
+set(_below_names core kernels format)
+set(_below_lora names stream core kernels format)
+set(_below_surgery lora names stream core kernels format)
 set(_below_analysis surgery stream core kernels format)
-set(_below_lowrank analysis model surgery lora stream core kernels format)
+set(_below_lowrank analysis model surgery lora names stream core kernels format)
 set(_below_model stream core kernels format)
 set(_below_tokenizer core format)
 set(_below_evaluate tokenizer model stream core kernels format)

@@ -1,5 +1,6 @@
 #include "surgery/kinship.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -30,6 +31,16 @@ WeightSample sample(const std::vector<std::pair<std::string, float>>& tensors) {
     made.values.insert(made.values.end(), 32, value);
   }
   return made;
+}
+
+// A fused tensor of 64 columns: queries, keys and values.
+StateDict fused(int rows_of_queries, std::uint64_t seed, bool swapped = false) {
+  at::manual_seed(seed);
+  const at::Tensor q = at::randn({rows_of_queries, 64}), k = at::randn({16, 64}),
+                   v = at::randn({16, 64});
+  StateDict weights;
+  weights.set("layers.0.self_attn.qkv_proj.weight", at::cat({q, swapped ? v : k, swapped ? k : v}));
+  return weights;
 }
 
 TEST(WeightSample, TakesMatricesOnlySortedByName) {
@@ -72,6 +83,13 @@ TEST(WeightSample, FillsUpWhatASmallTensorLacks) {
   std::vector<float> expected(32);
   expected[0] = expected[1] = 3;
   EXPECT_EQ(sample_of(weights).values, expected);
+}
+
+TEST(WeightSample, OfAFusedProjectionIsSpreadOverIt) {
+  const WeightSample sample = sample_of(fused(64, 1));
+  EXPECT_EQ(sample.tensors.size(), 16u);
+  EXPECT_EQ(sample.tensors[3], "layers.0.self_attn.qkv_proj.weight[11/16]");
+  EXPECT_TRUE(std::is_sorted(sample.tensors.begin(), sample.tensors.end()));
 }
 
 TEST(WeightSample, ReadsBackFromItsText) {
@@ -133,6 +151,40 @@ TEST(Kinship, LeavesNonFiniteWeightsOut) {
 TEST(Kinship, OfNothingInCommonComparesNothing) {
   EXPECT_EQ(kinship_of(sample({{"a", 1}}), sample({{"b", 1}})).compared, 0u);
   EXPECT_EQ(kinship_of({}, {}).compared, 0u);
+}
+
+NameMapping joins(int rows_of_queries) {
+  NameMapping mapping;
+  mapping.tensors.push_back({"layers.0.self_attn.qkv_proj.weight",
+                             {{"q", 0, rows_of_queries}, {"k", 0, 16}, {"v", 0, 16}}});
+  return mapping;
+}
+
+TEST(Kinship, OfPartsMeetsEachOfThem) {
+  for (const int queries : {16, 64, 128}) {
+    const auto parts = kinship_of_parts(sample_of(fused(queries, 1)),
+                                        sample_of(fused(queries, 1, true)), joins(queries));
+    ASSERT_EQ(parts.size(), 3u) << queries;  // k, q, v
+    EXPECT_NEAR(parts[0].kinship.cosine, 0, 0.4);
+    EXPECT_EQ(parts[1].kinship.relative_distance, 0);
+    EXPECT_NEAR(parts[2].kinship.cosine, 0, 0.4);
+    EXPECT_GE(parts[0].kinship.compared, 16u);
+  }
+}
+
+TEST(Kinship, OfPartsThatAreCutOutIsThatOfTheirTensors) {
+  StateDict a, b;
+  for (const char* name : {"q", "k", "other"}) a.set(name, at::ones({4, 16}));
+  b.set("q", at::ones({4, 16}));
+  b.set("k", -at::ones({4, 16}));
+  b.set("other", -at::ones({4, 16}));
+  NameMapping mapping;
+  mapping.tensors.push_back({"q", {{"self_attn.qkv_proj.weight", 0, 4}}});
+  mapping.tensors.push_back({"k", {{"x.self_attn.qkv_proj.weight", 4, 4}}});
+  const auto parts = kinship_of_parts(sample_of(a), sample_of(b), mapping);
+  ASSERT_EQ(parts.size(), 1u);  // the name of q's whole is none of a layer
+  EXPECT_EQ(parts[0].name, "k");
+  EXPECT_EQ(parts[0].kinship.cosine, -1);
 }
 
 TEST(Kinship, TellsFineTuningsFromStrangers) {

@@ -15,7 +15,7 @@
 #include "support/other_names.h"
 #include "support/tensor_bytes.h"
 #include "support/thrown.h"
-#include "surgery/mapped_source.h"
+#include "names/mapped_source.h"
 
 namespace suture {
 namespace {

@@ -1,4 +1,4 @@
-#include "surgery/mapped_source.h"
+#include "names/mapped_source.h"
 
 #include <algorithm>
 #include <cstring>
@@ -21,12 +21,13 @@ std::int64_t rows_of(const TensorInfo& tensor) {
   return tensor.shape.empty() ? 1 : tensor.shape.front();
 }
 
-// A run of elements that stand in one tensor of the source.
+// A run of elements that stand in one tensor of the source, or zeros.
 struct Run {
-  const TensorInfo* tensor = nullptr;    // in the source
+  std::string name;
+  const TensorInfo* tensor = nullptr;    // in the source; of an absent part, one that is like it
   std::uint64_t first = 0, count = 0;    // of its elements
   std::int64_t first_row = 0, rows = 0;  // the same in rows
-  bool is_masked = false;
+  bool is_zero = false;
 };
 
 // A tensor under its new name, and what it is made from.
@@ -58,8 +59,9 @@ void for_each_run(const Mapped& mapped, std::uint64_t first, std::uint64_t count
 
 class MappedSource final : public TensorSource {
  public:
-  MappedSource(SourcePtr source, const NameMapping& mapping, const std::set<std::string>& masked)
-      : source_(std::move(source)), mapping_(mapping) {
+  MappedSource(SourcePtr source, const NameMapping& mapping, const std::set<std::string>& masked,
+               Absent absent)
+      : source_(std::move(source)), mapping_(mapping), absent_(absent) {
     collect(masked);
     for (const Mapped& mapped : mapped_) tensors_.push_back(mapped.info);
     for (std::size_t i = 0; i < tensors_.size(); ++i) {
@@ -102,6 +104,7 @@ class MappedSource final : public TensorSource {
  private:
   void collect(const std::set<std::string>& masked);
   std::vector<Run> runs_of(const NameMapping::Tensor& tensor) const;
+  void place_elements(Run& run, const TensorInfo* like) const;
   Mapped join(const NameMapping::Tensor& tensor, std::vector<Run> runs) const;
   const Mapped& mapped_of(const TensorInfo& tensor) const {
     return mapped_[positions_.at(tensor.name)];
@@ -114,30 +117,36 @@ class MappedSource final : public TensorSource {
 
   SourcePtr source_;
   NameMapping mapping_;
+  Absent absent_;
   std::vector<Mapped> mapped_;
   std::vector<TensorInfo> tensors_;
   std::unordered_map<std::string_view, std::size_t> positions_;  // into both
 };
 
-// In the order of the source, each where its first part stands.
+// In the order of the source, each where the first of its parts that are there stands.
 void MappedSource::collect(const std::set<std::string>& masked) {
   std::unordered_map<std::string_view, std::vector<const NameMapping::Tensor*>> by_first_part;
   std::unordered_set<std::string_view> moved;
   for (const NameMapping::Tensor& tensor : mapping_.tensors) {
     if (tensor.parts.empty()) refuse(tensor.name, "a tensor without parts", "one at least");
-    by_first_part[tensor.parts.front().name].push_back(&tensor);
+    const auto first = std::find_if(
+        tensor.parts.begin(), tensor.parts.end(),
+        [&](const NameMapping::Part& part) { return source_->find(part.name) != nullptr; });
+    if (first != tensor.parts.end()) by_first_part[first->name].push_back(&tensor);
     for (const NameMapping::Part& part : tensor.parts) moved.insert(part.name);
   }
   for (const NameMapping::Tensor& tensor : mapping_.tensors) runs_of(tensor);  // refuses half ones
   for (const TensorInfo& tensor : source_->tensors()) {
     if (moved.count(tensor.name) == 0)
-      mapped_.push_back({tensor, {{&tensor, 0, tensor.elements, 0, rows_of(tensor), false}}});
+      mapped_.push_back(
+          {tensor, {{tensor.name, &tensor, 0, tensor.elements, 0, rows_of(tensor), false}}});
     const auto at = by_first_part.find(tensor.name);
     if (at == by_first_part.end()) continue;
     for (const NameMapping::Tensor* named : at->second) {
       std::vector<Run> runs = runs_of(*named);
       if (runs.empty()) continue;
-      for (Run& run : runs) run.is_masked = runs.size() > 1 && masked.count(run.tensor->name) > 0;
+      for (Run& run : runs)
+        run.is_zero = run.is_zero || (runs.size() > 1 && masked.count(run.name) > 0);
       mapped_.push_back(join(*named, std::move(runs)));
     }
   }
@@ -145,9 +154,14 @@ void MappedSource::collect(const std::set<std::string>& masked) {
 
 std::vector<Run> MappedSource::runs_of(const NameMapping::Tensor& tensor) const {
   std::vector<Run> runs;
+  const TensorInfo* like = nullptr;
+  std::size_t present = 0;
   for (const NameMapping::Part& part : tensor.parts) {
     const TensorInfo* found = source_->find(part.name);
+    runs.push_back({part.name, found, 0, 0, part.first_row, part.rows, found == nullptr});
     if (found == nullptr) continue;
+    ++present;
+    if (like == nullptr) like = found;
     const std::int64_t rows = rows_of(*found);
     if (part.first_row < 0 || part.rows < 0 || part.first_row > rows ||
         part.rows > rows - part.first_row) {
@@ -155,14 +169,28 @@ std::vector<Run> MappedSource::runs_of(const NameMapping::Tensor& tensor) const 
           part.name, to_string(found->shape),
           std::to_string(part.rows) + " rows from row " + std::to_string(part.first_row) + " on");
     }
-    const std::uint64_t row = rows == 0 ? 0 : found->elements / static_cast<std::uint64_t>(rows);
-    runs.push_back({found, row * static_cast<std::uint64_t>(part.first_row),
-                    row * static_cast<std::uint64_t>(part.rows), part.first_row, part.rows, false});
   }
-  if (!runs.empty() && runs.size() != tensor.parts.size())
-    refuse(tensor.name, std::to_string(runs.size()) + " of its parts",
-           "all " + std::to_string(tensor.parts.size()) + ", or none");
+  if (present == 0) return {};
+  if (present < runs.size() && absent_ == Absent::kRefused)
+    refuse(tensor.name, std::to_string(present) + " of its parts",
+           "all " + std::to_string(runs.size()) + ", or none");
+  for (Run& run : runs) place_elements(run, like);
   return runs;
+}
+
+// Where the run's rows are among the elements of its tensor, or how many zeros it is.
+void MappedSource::place_elements(Run& run, const TensorInfo* like) const {
+  if (run.tensor == nullptr) run.tensor = like;
+  const auto rows = static_cast<std::uint64_t>(rows_of(*run.tensor));
+  const std::uint64_t row = rows == 0 ? 0 : run.tensor->elements / rows;
+  if (run.is_zero) {
+    if (run.rows < 0 ||
+        __builtin_mul_overflow(row, static_cast<std::uint64_t>(run.rows), &run.count))
+      refuse(run.name, std::to_string(run.rows) + " rows", "a number of rows that fits");
+    return;
+  }
+  run.first = row * static_cast<std::uint64_t>(run.first_row);
+  run.count = row * static_cast<std::uint64_t>(run.rows);
 }
 
 Dtype joined_dtype(const std::vector<Run>& runs) {
@@ -223,7 +251,7 @@ void MappedSource::read(const TensorInfo& tensor, std::uint64_t begin, std::size
                [&](const Run& run, std::uint64_t first, std::uint64_t count) {
                  const Dtype dtype = run.tensor->dtype;
                  const std::uint64_t own = width_of(dtype);
-                 if (run.is_masked) {
+                 if (run.is_zero) {
                    std::memset(at, 0, count * width);
                  } else if (dtype == mapped.info.dtype) {
                    source_->read(*run.tensor, (run.first + first) * own, count * own, at);
@@ -247,7 +275,7 @@ std::vector<const TensorInfo*> MappedSource::parts_in_file(const TensorInfo& ten
   std::vector<const TensorInfo*> parts;
   if (is_in_file(tensor)) return parts;
   for (const Run& run : mapped.runs) {
-    if (run.is_masked) continue;
+    if (run.is_zero) continue;
     if (source_->is_in_file(*run.tensor)) {
       parts.push_back(run.tensor);
     } else {
@@ -264,7 +292,7 @@ std::uint64_t MappedSource::bytes_behind(const TensorInfo& tensor, std::uint64_t
   if (mapped.is_whole()) return source_->bytes_behind(*mapped.runs.front().tensor, first, count);
   std::uint64_t bytes = 0;
   for_each_run(mapped, first, count, [&](const Run& run, std::uint64_t begin, std::uint64_t here) {
-    if (!run.is_masked) bytes += source_->bytes_behind(*run.tensor, run.first + begin, here);
+    if (!run.is_zero) bytes += source_->bytes_behind(*run.tensor, run.first + begin, here);
   });
   return bytes;
 }
@@ -275,9 +303,9 @@ std::string MappedSource::stored_as(const TensorInfo& tensor) const {
     return source_->stored_as(*mapped.runs.front().tensor);
   std::string text;
   for (const Run& run : mapped.runs) {
-    const std::string below = source_->stored_as(*run.tensor);
-    const std::string name = below.empty() ? run.tensor->name : below;
-    text += (text.empty() ? "" : " + ") + (run.is_masked ? "zeros for " + name : name);
+    const std::string below = run.is_zero ? std::string() : source_->stored_as(*run.tensor);
+    const std::string name = below.empty() ? run.name : below;
+    text += (text.empty() ? "" : " + ") + (run.is_zero ? "zeros for " + name : name);
   }
   if (mapped.is_whole() || mapped.is_joined()) return text;
   const std::int64_t first = mapped.runs.front().first_row;
@@ -288,8 +316,8 @@ std::string MappedSource::stored_as(const TensorInfo& tensor) const {
 }  // namespace
 
 SourcePtr rename_source(SourcePtr source, const NameMapping& mapping,
-                        const std::set<std::string>& masked) {
-  return std::make_shared<MappedSource>(std::move(source), mapping, masked);
+                        const std::set<std::string>& masked, Absent absent) {
+  return std::make_shared<MappedSource>(std::move(source), mapping, masked, absent);
 }
 
 const NameMapping* mapping_of(const TensorSource& source) {

@@ -1,12 +1,14 @@
-#include "surgery/name_mapping.h"
+#include "names/name_mapping.h"
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <functional>
-#include <initializer_list>
 #include <iterator>
+#include <map>
+#include <optional>
 #include <set>
+#include <string>
+#include <string_view>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -14,72 +16,17 @@
 #include "suture/error.h"
 #include "suture/site.h"
 
+#include "names/fused_projections.h"
+#include "names/tower.h"
+
 namespace suture {
 namespace {
-
-// Projections that some models keep below one another in one tensor.
-struct Fusion {
-  std::string_view fused;
-  std::array<std::string_view, 3> split;
-  std::size_t count;
-};
-constexpr std::array kFusions{
-    Fusion{"self_attn.qkv_proj", {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"}, 3},
-    Fusion{"mlp.gate_up_proj", {"mlp.gate_proj", "mlp.up_proj", ""}, 2}};
-
-// Where a tensor stands in a fusion: `stem + module + parameter` is its name.
-struct Place {
-  const Fusion* fusion = nullptr;
-  bool is_fused = false;
-  std::string stem, parameter;
-
-  std::string name_of(std::string_view module) const {
-    return stem + std::string(module) + parameter;
-  }
-};
-
-std::optional<Place> place_of(std::string_view name) {
-  const std::size_t dot = name.rfind('.');
-  if (dot == std::string_view::npos) return std::nullopt;
-  const std::string_view parameter = name.substr(dot), path = name.substr(0, dot);
-  if (parameter != ".weight" && parameter != ".bias") return std::nullopt;
-  const auto ends_in = [&](std::string_view module) {
-    return path.size() > module.size() && path.substr(path.size() - module.size()) == module &&
-           path[path.size() - module.size() - 1] == '.';
-  };
-  for (const Fusion& fusion : kFusions) {
-    for (std::size_t i = 0; i <= fusion.count; ++i) {
-      const std::string_view module = i == 0 ? fusion.fused : fusion.split[i - 1];
-      if (!ends_in(module)) continue;
-      return Place{&fusion, i == 0, std::string(path.substr(0, path.size() - module.size())),
-                   std::string(parameter)};
-    }
-  }
-  return std::nullopt;
-}
-
-std::string_view last_part(std::string_view path) { return path.substr(path.rfind('.') + 1); }
-
-std::string rule_of(const Fusion& fusion, bool joins) {
-  std::string split;
-  for (std::size_t i = 0; i < fusion.count; ++i)
-    split += (i > 0 ? " + " : "") + std::string(last_part(fusion.split[i]));
-  const std::string fused(last_part(fusion.fused));
-  return joins ? split + " -> " + fused : fused + " -> " + split;
-}
 
 std::string counted(std::size_t count, const char* what) {
   return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
 }
 
-bool is_number(std::string_view text) {
-  return !text.empty() &&
-         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
-}
-
-bool is_one_of(std::string_view text, std::initializer_list<std::string_view> words) {
-  return std::find(words.begin(), words.end(), text) != words.end();
-}
+std::string_view last_part(std::string_view path) { return path.substr(path.rfind('.') + 1); }
 
 std::int64_t rows_of(const TensorInfo& tensor) {
   return tensor.shape.empty() ? 1 : tensor.shape.front();
@@ -103,6 +50,28 @@ NameMapping::Tensor renamed(const TensorInfo& from, const std::string& to) {
   return {to, {{from.name, 0, rows_of(from)}}};
 }
 
+// A projection and its rows in a fused tensor; no tensor where there is none of that name.
+struct FusedPart {
+  std::string name;
+  const TensorInfo* tensor = nullptr;
+  std::int64_t rows = 0;
+};
+
+bool is_there(const FusedPart& part) { return part.tensor != nullptr; }
+
+// `q_proj + k_proj + v_proj -> qkv_proj`, or the other way round.
+std::string rule_of(const Fusion& fusion, bool joins, const std::vector<FusedPart>& parts) {
+  std::string split, absent;
+  for (const FusedPart& part : parts) {
+    std::string& list = is_there(part) ? split : absent;
+    const std::string_view module = std::string_view(part.name).substr(0, part.name.rfind('.'));
+    list += (list.empty() ? "" : " + ") + printable(std::string(last_part(module)));
+  }
+  const std::string fused(last_part(fusion.fused));
+  return (joins ? split + " -> " + fused : fused + " -> " + split) +
+         (absent.empty() ? "" : " without " + absent);
+}
+
 using ByName = std::unordered_map<std::string_view, const TensorInfo*>;
 
 ByName by_name(const std::vector<TensorInfo>& tensors) {
@@ -114,14 +83,6 @@ ByName by_name(const std::vector<TensorInfo>& tensors) {
 const TensorInfo* find(const ByName& names, std::string_view name) {
   const auto at = names.find(name);
   return at == names.end() ? nullptr : at->second;
-}
-
-std::set<std::string> towers_of(const std::vector<TensorInfo>& tensors) {
-  std::set<std::string> towers;
-  for (const TensorInfo& tensor : tensors) {
-    if (const auto tower = tower_of(tensor.name)) towers.insert(std::string(*tower));
-  }
-  return towers;
 }
 
 // What is mapped if one tower of `from` is read as one of `to`.
@@ -142,8 +103,9 @@ struct Reading {
 
 class TowerReader {
  public:
-  TowerReader(const ByName& from, const ByName& to, std::string from_tower, std::string to_tower)
-      : from_(from), to_(to) {
+  TowerReader(const ByName& from, const ByName& to, std::string from_tower, std::string to_tower,
+              Absent absent)
+      : from_(from), to_(to), absent_(absent) {
     reading_.from = std::move(from_tower);
     reading_.to = std::move(to_tower);
   }
@@ -168,12 +130,13 @@ class TowerReader {
       if (direct != nullptr && name != tensor.name) reading_.also_by_own_name = tensor.name;
       if (reading_.from == reading_.to || direct == nullptr) return;
     }
-    const auto here = place_of(tensor.name), there = place_of(name);
+    const auto here = fusion_place_of(tensor.name), there = fusion_place_of(name);
     const bool is_split_there = here && here->is_fused && has_any_part(*there);
     const bool is_fused_there =
         here && !here->is_fused && find(to_, there->name_of(there->fusion->fused)) != nullptr;
     if (direct != nullptr && (is_split_there || is_fused_there)) {
-      fail(printable(name) + " stands beside " + rule_of(*here->fusion, is_fused_there) +
+      fail(printable(name) + " stands beside " +
+           (is_fused_there ? there->name_of(there->fusion->fused) : "projections by themselves") +
            ": either could be meant");
     } else if (direct != nullptr) {
       rename(tensor, *direct);
@@ -186,7 +149,7 @@ class TowerReader {
     }
   }
 
-  bool has_any_part(const Place& there) const {
+  bool has_any_part(const FusionPlace& there) const {
     for (std::size_t i = 0; i < there.fusion->count; ++i) {
       if (find(to_, there.name_of(there.fusion->split[i])) != nullptr) return true;
     }
@@ -226,81 +189,94 @@ class TowerReader {
     add(renamed(tensor, there.name));
   }
 
-  // The tensors of a fusion in one of the models; empty, and a conflict, when they do not make up
-  // `whole`.
-  std::vector<const TensorInfo*> parts_of(const TensorInfo& whole, const Place& place,
-                                          const ByName& names) {
-    std::vector<const TensorInfo*> parts;
-    std::int64_t rows = 0;
-    bool fit = is_computable(whole.dtype);
+  // The projections of a fusion in one of the models; empty, and a conflict, when they do not make
+  // up `whole`.
+  std::vector<FusedPart> parts_of(const TensorInfo& whole, const FusionPlace& place,
+                                  const ByName& names, Absent absent) {
+    std::vector<FusedPart> parts;
+    std::array<std::int64_t, 3> rows{};
+    bool fit = is_computable(whole.dtype) && !whole.shape.empty();
     for (std::size_t i = 0; i < place.fusion->count; ++i) {
       const std::string name = place.name_of(place.fusion->split[i]);
-      const TensorInfo* part = find(names, name);
-      if (part == nullptr) {
+      const TensorInfo* tensor = find(names, name);
+      if (tensor == nullptr && absent == Absent::kRefused) {
         fail("no " + printable(name) + " to go with " + printable(whole.name) +
              ": which rows are whose cannot be told");
         return {};
       }
-      // Rows that a hostile header claims may not add up.
-      fit = fit && same_row_shape(*part, whole) && is_computable(part->dtype) &&
-            !__builtin_add_overflow(rows, rows_of(*part), &rows);
-      parts.push_back(part);
+      if (tensor != nullptr) {
+        fit = fit && same_row_shape(*tensor, whole) && is_computable(tensor->dtype);
+        rows[i] = rows_of(*tensor);
+      }
+      parts.push_back({name, tensor, 0});
     }
-    const bool halves = place.fusion->count != 2 || rows_of(*parts[0]) == rows_of(*parts[1]);
-    if (fit && halves && !whole.shape.empty() && rows == rows_of(whole)) return parts;
-    std::string shapes;
-    for (const TensorInfo* part : parts)
-      shapes += (shapes.empty() ? "" : " + ") + to_string(part->shape);
-    fail(printable(whole.name) + " is " + to_string(whole.shape) + ", " +
-         std::string(last_part(parts.front()->name.substr(0, parts.front()->name.rfind('.')))) +
-         " and what goes with it " + shapes);
+    fit = fit && complete_rows(*place.fusion, rows_of(whole), rows);
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      parts[i].rows = rows[i];
+      fit = fit && (!is_there(parts[i]) || rows_of(*parts[i].tensor) == rows[i]);
+    }
+    if (fit) return parts;
+    fail_to_fit(whole, parts);
     return {};
   }
 
-  void note(const Place& place, bool joins) {
-    reading_.fusions[rule_of(*place.fusion, joins)].insert(place.stem);
+  void fail_to_fit(const TensorInfo& whole, const std::vector<FusedPart>& parts) {
+    std::string modules, shapes;
+    for (const FusedPart& part : parts) {
+      if (!is_there(part)) continue;
+      modules += (modules.empty() ? "" : " + ") +
+                 std::string(last_part(part.name.substr(0, part.name.rfind('.'))));
+      shapes += (shapes.empty() ? "" : " + ") + to_string(part.tensor->shape);
+    }
+    fail(printable(whole.name) + " is " + to_string(whole.shape) + ", " + printable(modules) + " " +
+         shapes);
   }
 
-  void split(const TensorInfo& fused, const Place& here, const Place& there) {
-    const auto parts = parts_of(fused, there, to_);
+  void note(const FusionPlace& place, bool joins, const std::vector<FusedPart>& parts) {
+    reading_.fusions[rule_of(*place.fusion, joins, parts)].insert(place.stem);
+  }
+
+  void split(const TensorInfo& fused, const FusionPlace& here, const FusionPlace& there) {
+    const auto parts = parts_of(fused, there, to_, Absent::kRefused);
     if (parts.empty()) return;
     reach(fused);
-    note(here, false);
+    note(here, false, parts);
     std::int64_t row = 0;
-    for (const TensorInfo* part : parts) {
-      add({part->name, {{fused.name, row, rows_of(*part)}}});
-      row += rows_of(*part);
+    for (const FusedPart& part : parts) {
+      add({part.name, {{fused.name, row, part.rows}}});
+      row += part.rows;
     }
   }
 
-  void join(const TensorInfo& tensor, const Place& here, const Place& there) {
+  void join(const TensorInfo& tensor, const FusionPlace& here, const FusionPlace& there) {
     const TensorInfo& fused = *find(to_, there.name_of(there.fusion->fused));
     // `from` has both forms, or `to` has some parts of its own beside the whole.
     if (find(from_, here.name_of(here.fusion->fused)) != nullptr || has_any_part(there)) {
       return fail(printable(tensor.name) + " stands beside " + printable(fused.name) +
                   ": either could be meant");
     }
-    const auto parts = parts_of(fused, here, from_);
+    const auto parts = parts_of(fused, here, from_, absent_);
     if (parts.empty()) return;
-    note(here, true);
+    note(here, true, parts);
     NameMapping::Tensor joined{fused.name, {}};
-    for (const TensorInfo* part : parts) {
-      reach(*part);
-      joined.parts.push_back({part->name, 0, rows_of(*part)});
+    for (const FusedPart& part : parts) {
+      if (is_there(part)) reach(*part.tensor);
+      joined.parts.push_back({part.name, 0, part.rows});
     }
     add(std::move(joined));
   }
 
   const ByName& from_;
   const ByName& to_;
+  const Absent absent_;
   Reading reading_;
   std::unordered_set<std::string> visited_, claimed_;
 };
 
 class Mapper {
  public:
-  Mapper(const std::vector<TensorInfo>& from, const std::vector<TensorInfo>& to)
-      : from_(by_name(from)), to_(by_name(to)), all_from_(from), all_to_(to) {}
+  Mapper(const std::vector<TensorInfo>& from, const std::vector<TensorInfo>& to, Absent absent)
+      : from_(by_name(from)), to_(by_name(to)), all_from_(from), all_to_(to), absent_(absent) {}
 
   NameMapping map() {
     const bool has_strangers = std::any_of(all_from_.begin(), all_from_.end(), [&](const auto& t) {
@@ -355,7 +331,7 @@ class Mapper {
               std::vector<Reading>& chosen, std::vector<Reading>& failed) {
     std::vector<Reading> valid, misfits;
     for (const std::string& place : towers_of(all_to_)) {
-      Reading reading = TowerReader(from_, to_, tower, place).read(tensors);
+      Reading reading = TowerReader(from_, to_, tower, place, absent_).read(tensors);
       if (reading.is_valid()) {
         valid.push_back(std::move(reading));
       } else if (!reading.conflict.empty() && !reading.is_taken) {
@@ -398,7 +374,10 @@ class Mapper {
     const bool has_owner = std::any_of(chosen.begin(), chosen.end(), [&](const Reading& reading) {
       return reading.to == failed.to;
     });
-    if (!has_owner) result_.problems.push_back(failed.shown() + ": " + failed.conflict);
+    if (has_owner) return;
+    const bool same_tower = failed.from == failed.to;
+    result_.problems.push_back(same_tower ? failed.conflict
+                                          : failed.shown() + ": " + failed.conflict);
   }
 
   void take(Reading reading) {
@@ -476,74 +455,11 @@ class Mapper {
   const ByName from_, to_;
   const std::vector<TensorInfo>& all_from_;
   const std::vector<TensorInfo>& all_to_;
+  const Absent absent_;
   NameMapping result_;
 };
 
-std::optional<std::int64_t> number_in(const std::map<std::string, std::string>& structure,
-                                      const char* name) {
-  const auto at = structure.find(name);
-  if (at == structure.end()) return std::nullopt;
-  std::int64_t value = 0;
-  const char* end = at->second.data() + at->second.size();
-  const auto [stop, error] = std::from_chars(at->second.data(), end, value);
-  return error == std::errc() && stop == end && value > 0 ? std::optional(value) : std::nullopt;
-}
-
-// Rows of query, key and value, by the fused tensor that they are in.
-std::map<std::string, std::vector<std::int64_t>> attention_rows(const NameMapping& mapping) {
-  const auto is_fused_attention = [](const std::string& name) {
-    const auto place = place_of(name);
-    return place && place->is_fused && place->fusion == &kFusions[0];
-  };
-  std::map<std::string, std::vector<std::int64_t>> rows;
-  for (const NameMapping::Tensor& tensor : mapping.tensors) {
-    const bool joins = tensor.parts.size() == 3 && is_fused_attention(tensor.name);
-    const bool splits = tensor.parts.size() == 1 && !is_fused_attention(tensor.name) &&
-                        is_fused_attention(tensor.parts.front().name);
-    if (!joins && !splits) continue;
-    auto& counts = rows[joins ? tensor.name : tensor.parts.front().name];
-    for (const NameMapping::Part& part : tensor.parts) counts.push_back(part.rows);
-  }
-  return rows;
-}
-
 }  // namespace
-
-std::optional<std::string_view> tower_of(std::string_view name) {
-  for (std::size_t begin = 0; begin < name.size();) {
-    const std::size_t dot = name.find('.', begin);
-    if (dot == std::string_view::npos) return std::nullopt;
-    const std::string_view part = name.substr(begin, dot - begin);
-    const std::string_view next = name.substr(dot + 1, name.find('.', dot + 1) - dot - 1);
-    const bool is_layer =
-        is_one_of(part, {"layers", "layer", "h", "blocks", "block"}) && is_number(next);
-    const bool is_embedding =
-        is_one_of(part, {"embed_tokens", "wte", "word_embeddings", "tok_embeddings", "embed_in"});
-    if (is_layer || is_embedding) return name.substr(0, begin);
-    begin = dot + 1;
-  }
-  return std::nullopt;
-}
-
-std::string contradicted_heads(const NameMapping& mapping,
-                               const std::map<std::string, std::string>& structure) {
-  const auto heads = number_in(structure, "num_attention_heads");
-  if (!heads) return {};
-  const std::int64_t pairs = number_in(structure, "num_key_value_heads").value_or(*heads);
-  const auto size = number_in(structure, "head_dim");
-  for (const auto& [name, rows] : attention_rows(mapping)) {
-    if (rows.size() != 3) continue;
-    // In heads of one size, which the config may leave to be told from the width.
-    const bool whole = rows[0] % *heads == 0 && rows[1] % pairs == 0 && rows[1] == rows[2] &&
-                       rows[0] / *heads == rows[1] / pairs;
-    if (whole && (!size || rows[0] / *heads == *size)) continue;
-    return printable(name) + ": " + std::to_string(rows[0]) + ", " + std::to_string(rows[1]) +
-           " and " + std::to_string(rows[2]) + " rows for " + std::to_string(*heads) +
-           " heads and " + std::to_string(pairs) + " pairs of keys and values" +
-           (size ? " of " + std::to_string(*size) : "");
-  }
-  return {};
-}
 
 std::string NameMapping::to_string() const {
   std::string line;
@@ -551,9 +467,33 @@ std::string NameMapping::to_string() const {
   return line;
 }
 
+NameMapping mapping_between(const std::vector<TensorInfo>& from, const std::vector<TensorInfo>& to,
+                            Absent absent) {
+  return Mapper(from, to, absent).map();
+}
+
 NameMapping mapping_between(const std::vector<TensorInfo>& from,
                             const std::vector<TensorInfo>& to) {
-  return Mapper(from, to).map();
+  return mapping_between(from, to, Absent::kRefused);
+}
+
+NameMapping inverse_of(const NameMapping& mapping) {
+  // Pieces of the old tensors by their first row, and where they are now.
+  std::map<std::string, std::map<std::int64_t, NameMapping::Part>> pieces;
+  for (const NameMapping::Tensor& tensor : mapping.tensors) {
+    std::int64_t row = 0;
+    for (const NameMapping::Part& part : tensor.parts) {
+      pieces[part.name].emplace(part.first_row, NameMapping::Part{tensor.name, row, part.rows});
+      row += part.rows;
+    }
+  }
+  NameMapping inverse;
+  for (const auto& [name, by_row] : pieces) {
+    NameMapping::Tensor tensor{name, {}};
+    for (const auto& [row, part] : by_row) tensor.parts.push_back(part);
+    inverse.tensors.push_back(std::move(tensor));
+  }
+  return inverse;
 }
 
 NameMapping mapping_between(const Checkpoint& from, const Checkpoint& to) {

@@ -1,4 +1,4 @@
-#include "surgery/mapped_source.h"
+#include "names/mapped_source.h"
 
 #include <cstring>
 #include <string>
@@ -147,6 +147,21 @@ TEST_F(MappedSource, MaskedPartsAreZeroAndNotRead) {
                           at::cat({at::zeros_like(weights_.at("a")), weights_.at("b")})));
     EXPECT_EQ(mapped->bytes_behind(*mapped->find("ab"), 0, 18), 12u);
     EXPECT_EQ(mapped->stored_as(*mapped->find("ab")), "zeros for a + b");
+  }
+}
+
+TEST_F(MappedSource, AbsentPartsMayBeZero) {
+  const NameMapping mapping =
+      of({{"xaz", {{"x", 0, 1}, {"a", 1, 2}, {"z", 0, 2}}}, {"y", {{"x", 0, 1}}}});
+  for (const SourcePtr& source : sources()) {
+    const SourcePtr mapped = rename_source(source, mapping, {}, Absent::kZero);
+    const at::Tensor rows = weights_.at("a").slice(0, 1, 3);
+    const auto zeros = [&](std::int64_t count) { return at::zeros({count, 3}, at::kBFloat16); };
+    EXPECT_TRUE(same_bits(read(*mapped, "xaz"), at::cat({zeros(1), rows, zeros(2)})));
+    EXPECT_EQ(mapped->bytes_behind(*mapped->find("xaz"), 0, 15), 12u);
+    EXPECT_EQ(mapped->stored_as(*mapped->find("xaz")), "zeros for x + a + zeros for z");
+    EXPECT_EQ(mapped->find("y"), nullptr);
+    EXPECT_TRUE(holds(thrown_by<UsageError>([&] { rename_source(source, mapping); }), "or none"));
   }
 }
 

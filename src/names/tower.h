@@ -1,0 +1,25 @@
+#pragma once
+
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "suture/tensor_info.h"
+
+namespace suture {
+
+/// What stands before the layers or the token embedding in the name of a tensor of either:
+/// `language_model.model.` of `language_model.model.layers.0.mlp.up_proj.weight`. None for others.
+/// Each such prefix is a tower: a decoder, a vision encoder.
+std::optional<std::string_view> tower_of(std::string_view name);
+
+/// All towers of a model.
+std::set<std::string> towers_of(const std::vector<TensorInfo>& tensors);
+
+/// Towers of which both have tensors under one name; views into the names of `b`.
+std::set<std::string_view> common_towers(const std::vector<TensorInfo>& a,
+                                         const std::vector<TensorInfo>& b);
+
+}  // namespace suture

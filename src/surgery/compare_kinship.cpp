@@ -1,0 +1,78 @@
+#include "surgery/compare_kinship.h"
+
+#include <cmath>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "suture/error.h"
+
+namespace suture {
+namespace {
+
+std::string percent(double share) {
+  char text[32];
+  std::snprintf(text, sizeof text, share < 0.1 ? "%.2f %%" : "%.0f %%", 100 * share);
+  return text;
+}
+
+// Parts that are told from the reference's by their direction: of kin it is much the same, of other
+// rows it is any.
+constexpr double kUnlikeCosine = 0.5;
+constexpr std::size_t kEnoughWeights = 16;
+
+void compare_wholes(Comparison& c) {
+  const Kinship kinship =
+      kinship_of(c.other.sample,
+                 c.other.reference_sample.empty() ? c.reference.sample : c.other.reference_sample);
+  if (kinship.compared == 0) return;
+  if (!std::isfinite(kinship.relative_distance)) {
+    return c.report(Severity::kWarning, "kinship",
+                    "every sampled weight of " + c.reference.name + " is zero",
+                    "nothing shows whether " + c.other.name + " comes from the same start", "");
+  }
+  c.result.kinship.push_back(
+      {c.other.name, c.reference.name, kinship.relative_distance, kinship.cosine});
+  const std::string distance = c.other.name + " is " + percent(kinship.relative_distance) +
+                               " of its norm away from " + c.reference.name;
+  if (kinship.relative_distance >= kStrangerDistance) {
+    c.report(Severity::kBlocker, "kinship", distance,
+             "these look like two trainings from different starts: a difference between them is no "
+             "skill, and does not transfer",
+             "use models fine-tuned from one start, or --allow kinship");
+  } else if (kinship.relative_distance == 0 && !c.other.is_vector) {
+    c.report(Severity::kNote, "kinship",
+             "no difference found between " + c.other.name + " and " + c.reference.name + " in " +
+                 std::to_string(kinship.compared) + " sampled weights",
+             "they may be the same model, and their difference zero", "");
+  }
+}
+
+}  // namespace
+
+void compare_kinship(Comparison& c) {
+  if (c.reference.sample.empty() || c.other.sample.empty()) return;
+  compare_wholes(c);
+  compare_parts(c, c.other.sample,
+                c.other.reference_sample.empty() ? c.reference.sample : c.other.reference_sample,
+                c.other.sample_names);
+}
+
+void compare_parts(Comparison& c, const WeightSample& other, const WeightSample& reference,
+                   const NameMapping& names) {
+  if (kinship_of(other, reference).relative_distance >= kStrangerDistance) return;
+  std::vector<std::string> unlike;
+  for (const PartKinship& part : kinship_of_parts(other, reference, names)) {
+    if (part.kinship.compared >= kEnoughWeights && part.kinship.cosine < kUnlikeCosine)
+      unlike.push_back(printable(part.name));
+  }
+  if (unlike.empty()) return;
+  c.report(Severity::kBlocker, "kinship",
+           "read under one name with those of " + c.reference.name + ", these parts of " +
+               c.other.name + " are unlike theirs: " + list_some(unlike),
+           "rows of a joined projection that are not queries, keys, values (or gate, up) in this "
+           "order would be added to others",
+           "bring the rows into this order, use models with the same names, or --allow kinship");
+}
+
+}  // namespace suture

@@ -1,0 +1,104 @@
+#include "surgery/compare_names.h"
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+#include "suture/error.h"
+
+#include "names/fused_projections.h"
+#include "names/tower.h"
+
+namespace suture {
+namespace {
+
+using ByName = std::unordered_map<std::string_view, const TensorInfo*>;
+
+ByName by_name(const std::vector<TensorInfo>& tensors) {
+  ByName names;
+  for (const TensorInfo& tensor : tensors) names.emplace(tensor.name, &tensor);
+  return names;
+}
+
+void report_readings(Comparison& c) {
+  for (const auto& [mapping, under] : {std::pair{&c.other.own_mapping, std::string("its base")},
+                                       {&c.other.mapping, c.reference.name}}) {
+    if (mapping->empty()) continue;
+    c.result.names.push_back({c.other.name, under, mapping->rules});
+    c.report(Severity::kWarning, "names",
+             c.other.name + " is read under the names of " + under + ": " + mapping->to_string(),
+             "each tensor is taken for the one that has its place there, by name and shape", "");
+  }
+  for (const std::string& problem : c.other.mapping.problems) {
+    c.report(
+        Severity::kBlocker, "names", "in " + c.other.name + ", " + problem,
+        "its names are not those of " + c.reference.name + ", and no reading of them is certain",
+        "use models with the same names, or --allow names to leave them unmapped");
+  }
+}
+
+// The name of the same weights in the reference's other form, fused or split, which `others` lack;
+// empty where there is none.
+std::string twin_of(const std::string& name, const ByName& reference, const ByName& others) {
+  const auto place = fusion_place_of(name);
+  if (!place) return {};
+  const std::size_t count = place->is_fused ? place->fusion->count : 1;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::string twin =
+        place->name_of(place->is_fused ? place->fusion->split[i] : place->fusion->fused);
+    if (reference.count(twin) > 0 && others.count(twin) == 0) return twin;
+  }
+  return {};
+}
+
+void report_twins(Comparison& c, const ByName& reference, const ByName& others) {
+  for (const TensorInfo& tensor : *c.other.tensors) {
+    if (reference.count(tensor.name) == 0) continue;
+    const std::string twin = twin_of(tensor.name, reference, others);
+    if (twin.empty()) continue;
+    return c.report(Severity::kBlocker, "names",
+                    c.reference.name + " holds " + printable(twin) + " beside " +
+                        printable(tensor.name) + ", " + c.other.name + " the latter alone",
+                    "one projection under two names would be half changed",
+                    "remove one form from the model, or --allow names to change what has the "
+                    "vector's names");
+  }
+}
+
+// Whether everything of tower `from` is under the prefix `to` as well, with the same shapes.
+bool holds_again(const ByName& reference, const std::string& from, const std::string& to) {
+  return std::all_of(reference.begin(), reference.end(), [&](const auto& entry) {
+    if (tower_of(entry.first) != std::string_view(from)) return true;
+    const auto at = reference.find(to + std::string(entry.first.substr(from.size())));
+    return at != reference.end() && at->second->shape == entry.second->shape;
+  });
+}
+
+void report_second_towers(Comparison& c, const ByName& reference) {
+  const auto shared = common_towers(*c.reference.tensors, *c.other.tensors);
+  for (const std::string& tower : towers_of(*c.reference.tensors)) {
+    if (shared.count(tower) > 0) continue;
+    for (const std::string_view own : shared) {
+      if (!holds_again(reference, std::string(own), tower)) continue;
+      c.report(Severity::kWarning, "names",
+               c.reference.name + " holds all of " + printable(std::string(own)) + "* as " +
+                   printable(tower) + "* as well",
+               "the first alone is compared and changed; where both are one model, the other "
+               "would stay behind",
+               "remove one of them from the model if they are the same weights");
+    }
+  }
+}
+
+}  // namespace
+
+void compare_names(Comparison& c) {
+  report_readings(c);
+  const ByName reference = by_name(*c.reference.tensors), others = by_name(*c.other.tensors);
+  report_twins(c, reference, others);
+  report_second_towers(c, reference);
+}
+
+}  // namespace suture

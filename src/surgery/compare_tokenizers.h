@@ -1,0 +1,10 @@
+#pragma once
+
+#include "surgery/comparison.h"
+
+namespace suture {
+
+/// Which token is which row, by content.
+void compare_tokenizers(Comparison& comparison);
+
+}  // namespace suture
