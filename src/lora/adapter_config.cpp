@@ -68,6 +68,10 @@ std::map<std::string, std::vector<std::string>> keys_in_order(const std::string&
   return keys;
 }
 
+std::string shown_pattern(const char* table, const std::string& pattern) {
+  return "the pattern '" + printable(pattern) + "' of " + table;
+}
+
 class ConfigReader {
  public:
   ConfigReader(const Json& root, const std::string& text, const std::string& file)
@@ -86,10 +90,12 @@ class ConfigReader {
     for (const Json& module : find("modules_to_save"))
       if (module.is_string()) config.modules_to_save.push_back(module.get<std::string>());
     each_pattern("rank_pattern", [&](const std::string& pattern, const Json& value) {
-      config.rank_pattern.emplace_back(pattern, rank("rank_pattern", value));
+      config.rank_pattern.emplace_back(pattern,
+                                       rank(shown_pattern("rank_pattern", pattern), value));
     });
     each_pattern("alpha_pattern", [&](const std::string& pattern, const Json& value) {
-      config.alpha_pattern.emplace_back(pattern, number("alpha_pattern", value));
+      config.alpha_pattern.emplace_back(pattern,
+                                        number(shown_pattern("alpha_pattern", pattern), value));
     });
     const Json& base = find("base_model_name_or_path");
     if (base.is_string()) config.base_model = base.get<std::string>();
@@ -113,17 +119,18 @@ class ConfigReader {
     return value;
   }
 
-  std::int64_t rank(const char* name, const Json& value) const {
+  std::int64_t rank(const std::string& name, const Json& value) const {
     const bool is_rank = value.is_number_unsigned() && value.get<std::uint64_t>() >= 1 &&
                          value.get<std::uint64_t>() <= kMaxRank;
     if (!is_rank)
-      fail(std::string(name) + " is " + printable(value.dump()), "a whole number from 1 on");
+      fail(name + " is " + printable(value.dump()),
+           "a whole number from 1 to " + std::to_string(kMaxRank));
     return value.get<std::int64_t>();
   }
 
-  double number(const char* name, const Json& value) const {
+  double number(const std::string& name, const Json& value) const {
     if (!value.is_number() || !std::isfinite(value.get<double>()))
-      fail(std::string(name) + " is " + printable(value.dump()), "a finite number");
+      fail(name + " is " + printable(value.dump()), "a finite number");
     return value.get<double>();
   }
 
@@ -193,7 +200,8 @@ class ConfigReader {
 // As PEFT matches: at the name's end, on whole parts of the name or any part that the pattern
 // spans.
 template <class T>
-std::vector<Pattern> compile(const PatternTable<T>& table, const std::string& file) {
+std::vector<Pattern> compile(const PatternTable<T>& table, const char* name,
+                             const std::string& file) {
   std::vector<Pattern> patterns;
   for (const auto& [text, unused] : table) {
     try {
@@ -201,21 +209,12 @@ std::vector<Pattern> compile(const PatternTable<T>& table, const std::string& fi
     } catch (const UsageError&) {
       throw FormatError({file,
                          {},
-                         "the pattern '" + printable(text) + "'",
+                         shown_pattern(name, text),
                          "a regular expression of module names",
                          "save the adapter again"});
     }
   }
   return patterns;
-}
-
-template <class T>
-T first_match(const PatternTable<T>& table, const std::vector<Pattern>& patterns,
-              const std::string& module, T otherwise) {
-  for (std::size_t i = 0; i < table.size(); ++i) {
-    if (patterns[i].found_in(module)) return table[i].second;
-  }
-  return otherwise;
 }
 
 }  // namespace
@@ -233,15 +232,35 @@ std::string read_adapter_config(const std::filesystem::path& file) {
 
 ModuleScales::ModuleScales(const AdapterConfig& config, const std::string& file)
     : config_(config),
-      ranks_(compile(config.rank_pattern, file)),
-      alphas_(compile(config.alpha_pattern, file)) {}
+      file_(file),
+      ranks_{"rank_pattern", config.rank_pattern,
+             compile(config.rank_pattern, "rank_pattern", file)},
+      alphas_{"alpha_pattern", config.alpha_pattern,
+              compile(config.alpha_pattern, "alpha_pattern", file)} {}
+
+template <class T>
+T ModuleScales::first_match(const Table<T>& table, const std::string& module, T otherwise) const {
+  for (std::size_t i = 0; i < table.patterns.size(); ++i) {
+    try {
+      if (table.patterns[i].found_in(module)) return table.entries[i].second;
+    } catch (const UsageError&) {
+      throw FormatError({file_,
+                         {},
+                         shown_pattern(table.name, table.entries[i].first) +
+                             ", which takes too long on " + printable(module),
+                         "one without nested repetition",
+                         "save the adapter again"});
+    }
+  }
+  return otherwise;
+}
 
 std::int64_t ModuleScales::rank_of(const std::string& module) const {
-  return first_match(config_.rank_pattern, ranks_, module, config_.rank);
+  return first_match(ranks_, module, config_.rank);
 }
 
 double ModuleScales::scale_of(const std::string& module) const {
-  const double alpha = first_match(config_.alpha_pattern, alphas_, module, config_.alpha);
+  const double alpha = first_match(alphas_, module, config_.alpha);
   const auto rank = static_cast<double>(rank_of(module));
   return alpha / (config_.rslora ? std::sqrt(rank) : rank);
 }

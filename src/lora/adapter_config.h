@@ -42,14 +42,26 @@ class ModuleScales {
   /// Throws FormatError naming `file` when a pattern is no regular expression.
   ModuleScales(const AdapterConfig& config, const std::string& file);
 
+  /// Throws FormatError for a pattern that takes too long on the name.
   std::int64_t rank_of(const std::string& module) const;
 
   /// What the product of the factors is multiplied by.
   double scale_of(const std::string& module) const;
 
  private:
+  template <class T>
+  struct Table {
+    const char* name;
+    PatternTable<T> entries;
+    std::vector<Pattern> patterns;  // of the entries
+  };
+  template <class T>
+  T first_match(const Table<T>& table, const std::string& module, T otherwise) const;
+
   AdapterConfig config_;
-  std::vector<Pattern> ranks_, alphas_;
+  std::string file_;
+  Table<std::int64_t> ranks_;
+  Table<double> alphas_;
 };
 
 }  // namespace suture::lora

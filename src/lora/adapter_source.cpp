@@ -27,10 +27,20 @@ namespace suture::lora {
 namespace {
 
 constexpr std::uint64_t kMostElements = std::uint64_t{1} << 59;
+constexpr const char* kMergeWithPeft =
+    "merge the adapter into its base with PEFT, then use 'MERGED - BASE'";
 
 bool ends_with_module(const std::string& tensor, const std::string& module) {
   const std::string name = "." + tensor, end = "." + module + ".weight";
   return name.size() >= end.size() && name.compare(name.size() - end.size(), end.size(), end) == 0;
+}
+
+// The layers of transformers that keep their weights as inputs × outputs.
+constexpr std::array kConv1d{"c_attn", "c_proj", "c_fc", "q_attn"};
+
+bool is_conv1d(const std::string& tensor) {
+  return std::any_of(kConv1d.begin(), kConv1d.end(),
+                     [&](const char* module) { return ends_with_module(tensor, module); });
 }
 
 // Whether an embedding among the tensors stored whole belongs to a module to save.
@@ -153,6 +163,7 @@ class AdapterSource final : public TensorSource {
   void drop_copied_heads();
   bool is_copied_head(const std::string& name, const Part& part) const;
   void refuse_guessed_squares() const;
+  [[noreturn]] void refuse_square(const TensorInfo& factor) const;
   void read_difference(const Part& part, std::uint64_t first, std::size_t count, float* out) const;
   void add_product(const Part& part, std::uint64_t first, std::size_t count, float* out) const;
   std::uint64_t stored_bytes(const Part& part) const;
@@ -227,8 +238,10 @@ std::vector<std::int64_t> AdapterSource::weight_shape(const StoredFactors& store
 bool AdapterSource::is_transposed(const std::string& name, const StoredFactors& stored,
                                   bool by_config) {
   if (stored.embedding) return true;
+  const bool is_square = stored.a->shape[1] == stored.b->shape[0];
+  if (is_square && by_config && !is_conv1d(name)) refuse_square(*stored.a);
   if (!base_) return by_config;
-  if (stored.a->shape[1] == stored.b->shape[0]) {
+  if (is_square) {
     guessed_squares_.push_back(name);
     return by_config;
   }
@@ -242,8 +255,14 @@ void AdapterSource::refuse_guessed_squares() const {
   if (!config_misleads_ || guessed_squares_.empty()) return;
   throw FormatError({file_, guessed_squares_.front(),
                      "a square weight, and fan_in_fan_out that is wrong for other layers",
-                     "a setting that tells whether it is stored transposed",
-                     "merge the adapter into its base with PEFT, then use 'MERGED - BASE'"});
+                     "a setting that tells whether it is stored transposed", kMergeWithPeft});
+}
+
+void AdapterSource::refuse_square(const TensorInfo& factor) const {
+  throw FormatError({file_, factor.name,
+                     "fan_in_fan_out for a square weight of no Conv1D by its name",
+                     "fan_in_fan_out for c_attn, c_proj, c_fc or q_attn alone, as PEFT saves it",
+                     kMergeWithPeft});
 }
 
 // A head that the base does not store is its embedding.

@@ -20,9 +20,10 @@ bool is_adapter(const std::string& location);
 ///
 /// Tensors that the adapter stores whole (modules to save, biases, embeddings) are differences from
 /// `base`, which must then be given; to such a difference that of factors is added where there is
-/// both. With a base, every tensor must be one of the base's, of its shape; where the base has other
-/// names that the adapter's can be read as (names/name_mapping.h), the source has the base's. A head
-/// that the base does not store is told from its embedding, and left out where it is a mere copy.
+/// both. With a base, every tensor must be one of the base's, of its shape; where the base has
+/// other names that the adapter's can be read as (names/name_mapping.h), the source has the base's.
+/// A head that the base does not store is told from its embedding, and left out where it is a mere
+/// copy.
 ///
 /// Throws UsageError when there is no adapter, when it is not linear (DoRA, ...; see
 /// `parse_adapter_config`) or stores whole tensors and there is no base; FormatError for damaged

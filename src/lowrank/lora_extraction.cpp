@@ -1,9 +1,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <set>
+#include <system_error>
 #include <unordered_map>
 #include <utility>
 
@@ -140,6 +142,17 @@ class LoraExtraction {
   std::map<std::string, std::string> output_of_;  // by such a name: that of the base's tensor
 };
 
+// Of a single file its folder, which is what PEFT opens.
+std::string model_location(const Checkpoint& base) {
+  const std::filesystem::path location = base.location();
+  std::error_code error;
+  const std::filesystem::path folder =
+      location.has_parent_path() ? location.parent_path() : std::filesystem::path(".");
+  const bool is_in_folder = std::filesystem::is_regular_file(location, error) &&
+                            std::filesystem::exists(folder / "config.json", error);
+  return is_in_folder ? folder.string() : location.string();
+}
+
 void LoraExtraction::read_base() {
   if (auto config = read_model_config(base_->checkpoint()->folder())) config_ = std::move(*config);
   model_ = {base_.get(), config_.tied_embeddings, options_.low_rank_embeddings};
@@ -150,7 +163,7 @@ void LoraExtraction::read_base() {
                       "untied ones for factors: PEFT would leave the head as it was",
                       "without --low-rank-embeddings the embedding is stored whole"});
   }
-  content_.base_model = base_->checkpoint()->location();
+  content_.base_model = model_location(*base_->checkpoint());
   content_.fan_in_fan_out = is_fan_in_fan_out(config_.architecture);
   for (const TensorInfo& tensor : base_->tensors())
     if (const std::string module = module_of(tensor.name); !module.empty())

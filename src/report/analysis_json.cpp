@@ -90,7 +90,11 @@ void add_realised(Json& levels, const RealisedChanges& changes,
   }
   for (const auto& [name, change] : changes.tensors) {
     const auto at = positions.find(name);
-    if (at != positions.end()) levels["tensors"][at->second]["realised"] = describe(change);
+    if (at != positions.end()) {
+      levels["tensors"][at->second]["realised"] = describe(change);
+    } else {
+      levels["target_tensors"].push_back({{"name", name}, {"realised", describe(change)}});
+    }
   }
 }
 

@@ -111,7 +111,7 @@ Json describe(const Compatibility& compatibility) {
 std::string to_text(const LoraReport& report) {
   const std::size_t whole = count(report, LoraForm::kWhole);
   std::string text = "an adapter of " +
-                     counted(count(report, LoraForm::kLowRank), "matrix at ", "matrices at ") +
+                     counted(count(report, LoraForm::kLowRank), "matrix of ", "matrices of ") +
                      rank_text(report);
   if (whole > 0) text += " and " + counted(whole, "whole tensor", "whole tensors");
   text +=

@@ -19,6 +19,10 @@ void compare_tied(Comparison& c) {
   if (tied == c.other.config.tied_embeddings) return;
   const auto word = [](bool is_tied) { return std::string(is_tied ? "tied" : "untied"); };
   const std::string found = "embeddings: " + c.against(word(tied), word(!tied));
+  if (!c.other.changes_tokens) {
+    return c.report(Severity::kNote, "tied", found,
+                    "the vector's selection leaves out embedding and head", "");
+  }
   if (!tied && c.options.head == HeadPolicy::kEmbedding) {
     return c.report(Severity::kWarning, "tied", found,
                     "the head of " + c.reference.name + " gets the change of the embedding, too",

@@ -31,9 +31,10 @@ void compare_wholes(Comparison& c) {
                     "every sampled weight of " + c.reference.name + " is zero",
                     "nothing shows whether " + c.other.name + " comes from the same start", "");
   }
-  c.result.kinship.push_back(
-      {c.other.name, c.reference.name, kinship.relative_distance, kinship.cosine});
-  const std::string distance = c.other.name + " is " + percent(kinship.relative_distance) +
+  // An adapter's base is measured, not what it adds.
+  const std::string name = (c.other.adapter != nullptr ? "the base of " : "") + c.other.name;
+  c.result.kinship.push_back({name, c.reference.name, kinship.relative_distance, kinship.cosine});
+  const std::string distance = name + " is " + percent(kinship.relative_distance) +
                                " of its norm away from " + c.reference.name;
   if (kinship.relative_distance >= kStrangerDistance) {
     c.report(Severity::kBlocker, "kinship", distance,

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <string>
 #include <utility>
 
 #include "suture/error.h"
@@ -38,6 +40,17 @@ void report_quantised(const Participant& participant, const CheckOptions& option
   }
 }
 
+// Two files of one name in two folders are told by their paths.
+void tell_apart(std::vector<Participant>& participants) {
+  std::map<std::string, int> uses;
+  for (const Participant& participant : participants) ++uses[participant.name];
+  for (Participant& participant : participants) {
+    const Checkpoint* checkpoint = participant.asked->checkpoint();
+    if (uses.at(participant.name) > 1 && checkpoint != nullptr)
+      participant.name = printable(checkpoint->location());
+  }
+}
+
 void compare(Comparison comparison) {
   compare_names(comparison);
   compare_configs(comparison);
@@ -52,9 +65,9 @@ void sort_findings(Compatibility& result) {
                    [](const Finding& a, const Finding& b) { return a.severity > b.severity; });
 }
 
-Compatibility compare_all(const std::vector<Participant>& participants,
-                          const CheckOptions& options) {
+Compatibility compare_all(std::vector<Participant>& participants, const CheckOptions& options) {
   Compatibility result;
+  tell_apart(participants);
   for (const Participant& participant : participants)
     report_quantised(participant, options, result);
   for (std::size_t i = 1; i < participants.size(); ++i)

@@ -33,7 +33,8 @@ const AppliedEdit& LiveEdits::at(std::uint64_t id) const {
 
 LiveState::LiveState(const StateDict& weights, LiveOptions options)
     : options_(std::move(options)),
-      places_(weights),
+      weights_(weights),
+      places_(weights_),
       originals_(places_, options_.originals),
       terms_(places_.size()),
       known_(places_.size(), true) {}
@@ -81,7 +82,7 @@ void LiveState::refresh(AppliedEdit& edit) const {
   for (const std::string& name : edit.effective.names()) {
     auto terms = active_terms(edit.effective.form(), name);
     const auto place = places_.find(name);
-    if (!place) require_applicable(name, terms, nullptr);
+    if (!place) throw missing_weight(name, edit.effective, weights_);
     require_writable(name, *place, terms);
     if (reached.insert(*place).second) edit.reaches.emplace_back(*place, std::move(terms));
   }
@@ -92,7 +93,7 @@ void LiveState::require_writable(const std::string& name, std::size_t place,
   const WeightPlace& at = places_[place];
   if (!at.unfit.empty())
     throw CompatibilityError({{}, name, at.unfit, "a weight that can be changed in place", {}});
-  require_applicable(name, terms, &at.weight);
+  require_applicable(name, terms, at.weight);
   places_.require_apart(name, terms);
 }
 

@@ -97,6 +97,7 @@ class LiveState {
   void fail(const std::string& reason);
 
   const LiveOptions options_;
+  const StateDict weights_;  // shares memory with the caller's
   const WeightPlaces places_;
   OriginalWeights originals_;
 

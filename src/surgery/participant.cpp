@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "suture/error.h"
+#include "suture/site.h"
 
 #include "names/mapped_source.h"
 #include "names/name_mapping.h"
@@ -77,6 +78,19 @@ bool holds_differences(const TensorSource& source, const TaskVector::Form& form)
   });
 }
 
+// A vector may leave out what two of its models differ in.
+bool reaches_tokens(const SourcePtr& source, const TaskVector::Form& form) {
+  return std::any_of(form.terms.begin(), form.terms.end(), [&](const Term& term) {
+    if (term.minuend != source && term.subtrahend != source) return false;
+    const auto& tensors = source->tensors();
+    return std::any_of(tensors.begin(), tensors.end(), [&](const TensorInfo& tensor) {
+      const Block block = site_of(tensor.name).block;
+      return (block == Block::kEmbedding || block == Block::kHead) &&
+             term.gates_on(tensor.name) != 0;
+    });
+  });
+}
+
 }  // namespace
 
 Participant participant_of(const SourcePtr& source, TokenizerReader& tokenizers) {
@@ -89,6 +103,7 @@ Participant participant_of(const SourcePtr& source, TokenizerReader& tokenizers)
 Participant participant_of(const SourcePtr& source, const TaskVector::Form& form,
                            TokenizerReader& tokenizers) {
   Participant participant = participant_of(source, tokenizers);
+  participant.changes_tokens = reaches_tokens(source, form);
   if (!participant.is_vector && holds_differences(*source, form)) {
     participant.is_vector = true;
     participant.sample = {};

@@ -21,6 +21,7 @@ struct Participant {
   const std::vector<TensorInfo>* tensors = nullptr;
   NameMapping own_mapping;  ///< That it came with, to the names of what it is subtracted from.
   NameMapping mapping;      ///< To the reference's names, which `tensors` then have.
+  bool changes_tokens = true;  ///< Some selection of the vector reaches its embedding or head.
   bool is_vector = false;   ///< Holds differences: may lack tensors, is not compared by dtype.
   const AdapterFacts* adapter = nullptr;  ///< Of a LoRA adapter, which has no config of a model.
   bool has_config = false;

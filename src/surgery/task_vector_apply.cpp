@@ -54,11 +54,6 @@ bool measure_on_device(const std::vector<MeasuredVector>& vectors,
   return measure_resident(vectors, tensors, options);
 }
 
-CompatibilityError missing_weight(const std::string& name, const std::string& remedy) {
-  return CompatibilityError(
-      {{}, name, "the vector has this tensor, the weights do not", {}, remedy});
-}
-
 // Said where a vector has a name that the weights lack.
 std::string advice_on_names(const TaskVector& vector, const StateDict& weights) {
   const NameMapping mapping = mapping_between(vector, weights);
@@ -70,12 +65,21 @@ std::string advice_on_names(const TaskVector& vector, const StateDict& weights) 
 void require_all_applicable(const TaskVector& vector, const StateDict& weights) {
   for (const std::string& name : vector.names()) {
     const at::Tensor* weight = weights.find(name);
-    if (weight == nullptr) throw missing_weight(name, advice_on_names(vector, weights));
-    require_applicable(name, active_terms(vector.form(), name), weight);
+    if (weight == nullptr) throw missing_weight(name, vector, weights);
+    require_applicable(name, active_terms(vector.form(), name), *weight);
   }
 }
 
 }  // namespace
+
+CompatibilityError missing_weight(const std::string& name, const TaskVector& vector,
+                                  const StateDict& weights) {
+  return CompatibilityError({{},
+                             name,
+                             "the vector has this tensor, the weights do not",
+                             {},
+                             advice_on_names(vector, weights)});
+}
 
 void apply_terms(const at::Tensor& weight, const std::vector<ActiveTerm>& terms,
                  const RunOptions& options) {
@@ -96,20 +100,19 @@ void apply_terms(const at::Tensor& weight, const std::vector<ActiveTerm>& terms,
 }
 
 void require_applicable(const std::string& name, const std::vector<ActiveTerm>& terms,
-                        const at::Tensor* weight) {
-  if (weight == nullptr) throw missing_weight(name, "mask it out, or check the model");
+                        const at::Tensor& weight) {
   for (const ActiveTerm& term : terms) {
-    if (weight->sizes().vec() == term.minuend->shape) continue;
+    if (weight.sizes().vec() == term.minuend->shape) continue;
     throw CompatibilityError({{},
                               name,
-                              to_string(weight->sizes().vec()) + " in the weights",
+                              to_string(weight.sizes().vec()) + " in the weights",
                               to_string(term.minuend->shape),
                               {}});
   }
-  if (!is_computable(dtype_of(weight->scalar_type()))) {
+  if (!is_computable(dtype_of(weight.scalar_type()))) {
     throw CompatibilityError({{},
                               name,
-                              std::string(name_of(dtype_of(weight->scalar_type()))) + " weights",
+                              std::string(name_of(dtype_of(weight.scalar_type()))) + " weights",
                               "bf16, f16, f32 or f64",
                               {}});
   }

@@ -224,7 +224,7 @@ TEST_F(Extract, WithARankWritesAnAdapterAndItsError) {
   ASSERT_TRUE(ended_with(outcome, 0));
   EXPECT_EQ(outcome.out, "");
   for (const char* part :
-       {"wrote adapter: an adapter of 14 matrices at rank 4", "error merged", "outside"})
+       {"wrote adapter: an adapter of 14 matrices of rank 4", "error merged", "outside"})
     EXPECT_TRUE(holds(outcome.err, part));
   EXPECT_EQ(test::entries_of(dir_ / "adapter"),
             (std::vector<std::string>{"adapter_config.json", "adapter_model.safetensors",

@@ -1,5 +1,6 @@
 // Models that are one under several names, through the program.
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -88,6 +89,26 @@ TEST_F(Names, AreExplained) {
   EXPECT_TRUE(holds(
       rows.out, "there rows 16 to 24 of language_model.model.layers.1.self_attn.qkv_proj.weight"));
   EXPECT_TRUE(nothing_left_behind());
+}
+
+TEST_F(Names, OfSingleFilesAreTheirPaths) {
+  const Outcome outcome = run({"check", "base/model.safetensors", "fused-tuned/model.safetensors"});
+  EXPECT_TRUE(
+      holds(outcome.out,
+            "fused-tuned/model.safetensors is read under the names of base/model.safetensors"));
+}
+
+TEST_F(Names, ForeseenChangesAreThoseOfTheTargetsTensors) {
+  const Outcome outcome =
+      run({"analyze", "tuned - base", "--target", "fused-target", "--json", "-"});
+  ASSERT_TRUE(ended_with(outcome, 0));
+  const auto vector = nlohmann::json::parse(outcome.out)["vectors"][0];
+  std::set<std::string> fused;
+  for (const auto& tensor : vector["target_tensors"]) {
+    EXPECT_GT(tensor["realised"]["elements"], 0);
+    fused.insert(tensor["name"].get<std::string>());
+  }
+  EXPECT_EQ(fused.count("language_model.model.layers.0.self_attn.qkv_proj.weight"), 1u);
 }
 
 TEST_F(Names, ThatCouldBeTwoThingsAreRefused) {
@@ -201,6 +222,11 @@ TEST_F(Names, OfATiedHeadAreForTheUserToSay) {
                          0));
   EXPECT_FALSE(
       test::same_bits(weights("new").at("lm_head.weight"), weights("untied").at("lm_head.weight")));
+  // What is left out of the vector does not matter.
+  const Outcome without = run({"inject", "untied", "tuned - base", "-o", "mlp", "--only",
+                               "block=mlp", "--allow", "kinship"});
+  ASSERT_TRUE(ended_with(without, 0));
+  EXPECT_EQ(without.err.find("gets the change of the embedding"), std::string::npos);
   const Outcome wrong = run({"inject", "untied", "tuned - base", "-o", "other", "--head", "both"});
   EXPECT_EQ(wrong.status, 2);
   EXPECT_TRUE(holds(wrong.err, "same or embedding"));

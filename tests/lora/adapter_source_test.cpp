@@ -92,6 +92,19 @@ TEST_F(AdapterSourceTest, FanInFanOutAndEmbeddingsAreTransposed) {
   EXPECT_EQ(values(open(), "e.weight"), (std::vector<float>{14, 30, 46, 20, 44, 68}));
 }
 
+TEST_F(AdapterSourceTest, ASquareOfNoConv1DIsNotTransposedOnAWord) {
+  const auto square = [&](const std::string& module) {
+    SafetensorsBuilder weights;
+    add_counting(weights, module + ".lora_A.weight", {2, 3});
+    add_counting(weights, module + ".lora_B.weight", {3, 2});
+    write_adapter(dir / "skill", weights, R"("fan_in_fan_out": true)");
+  };
+  square("layers.0.q_proj");
+  EXPECT_TRUE(holds(refused(), "fan_in_fan_out for a square weight of no Conv1D by its name"));
+  square("h.0.attn.c_proj");
+  EXPECT_EQ(open()->tensors().size(), 1u);
+}
+
 TEST_F(AdapterSourceTest, ABiasOfBIsScaled) {
   SafetensorsBuilder weights = simple_factors();
   add_counting(weights, "q.lora_B.bias", {3});

@@ -18,6 +18,7 @@
 #include <gtest/gtest.h>
 
 #include "suture/error.h"
+#include "suture/name_mapping.h"
 #include "suture/surgery.h"
 
 #include "core/tensor_source.h"
@@ -90,6 +91,19 @@ TEST_F(LiveWeightsTest, HoldWhatInjectWrites) {
   EXPECT_TRUE(same_bits(weights_, load(path("injected"))));
   edit.undo();
   EXPECT_TRUE(same_bits(weights_, with(-0.25 * skill())));
+}
+
+TEST_F(LiveWeightsTest, OtherNamesAreToldWithTheWayThere) {
+  StateDict plain;
+  for (const auto& [name, tensor] : target_)
+    plain.set(name.rfind("model.", 0) == 0 ? name.substr(6) : name, tensor.clone());
+  LiveWeights live(plain);
+  EXPECT_TRUE(
+      holds(thrown_by<CompatibilityError>([&] { const LiveEdit edit = live.apply(skill()); }),
+            "apply vector.renamed(mapping_between(vector, weights))"));
+  const LiveEdit edit = live.apply(skill().renamed(mapping_between(skill(), plain)));
+  EXPECT_TRUE(same_bits(plain.at("layers.0.mlp.up_proj.weight"),
+                        with(skill()).at("model.layers.0.mlp.up_proj.weight")));
 }
 
 TEST_F(LiveWeightsTest, AnEditEndsWithItsObject) {

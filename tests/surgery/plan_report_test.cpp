@@ -199,7 +199,7 @@ TEST_F(PlanReport, NamesWhatIsLeftOutAndWhyWhateverTheName) {
   extract(open("tuned"), open("base"), path("v.safetensors"), options);
   const Plan injection = plan_of(TaskVector::open(path("v.safetensors")), into);
   EXPECT_EQ(tensor(injection, odd).making, Making::kLeftOut);
-  EXPECT_EQ(tensor(injection, odd).reason, "not a float tensor of the target");
+  EXPECT_EQ(tensor(injection, odd).reason, "no tensor of the target");
   EXPECT_EQ(injection.count(Making::kLeftOut), 1u);
 }
 
