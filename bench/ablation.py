@@ -148,11 +148,7 @@ def main():
             f"{torch.__version__}; medians of {options.runs} rounds in turn. {RECORDS} records of {CONTEXT} tokens that share "
             f"nothing, with {CHOICES} continuations of 3 tokens. suture's naive loop and its ablation gave the "
             f"{suture.ask('digest')} margins, bit for bit.")
-    print(f"\n{tables.as_text(rows)}\n{note}")
-    if options.markdown:
-        ground = machine.in_words(machine.describe(BUILD, ROOT))
-        block = f"{ground}.\n\n{tables.as_markdown(rows)}\n{note}"
-        options.markdown.write_text(tables.replace_block(options.markdown.read_text(), block, MARKERS))
+    tables.publish(rows, note, machine.in_words(machine.describe(BUILD, ROOT)), options.markdown, MARKERS)
 
 
 if __name__ == "__main__":

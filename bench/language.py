@@ -122,11 +122,7 @@ def main():
             f"of {options.runs} rounds in turn. Greedy decoding is behind {PROMPT} tokens; scoring is of {CHOICES} continuations of "
             f"{LENGTH} tokens, whose contexts of {CONTEXT} tokens share all but the last {OWN}. The peak is suture's "
             f"whole process during the job, the model of {peer.model.num_parameters() * 2 / 2**20:.0f} MB in bf16 included.")
-    print(f"\n{tables.as_text(rows)}\n{note}")
-    if options.markdown:
-        ground = machine.in_words(machine.describe(BUILD, ROOT))
-        block = f"{ground}.\n\n{tables.as_markdown(rows)}\n{note}"
-        options.markdown.write_text(tables.replace_block(options.markdown.read_text(), block, MARKERS))
+    tables.publish(rows, note, machine.in_words(machine.describe(BUILD, ROOT)), options.markdown, MARKERS)
 
 
 if __name__ == "__main__":

@@ -152,11 +152,7 @@ def main():
     for folder in outputs.values():
         shutil.rmtree(folder)
     rows, note = rows_of(rounds, found), summary(options, rounds, matrices)
-    print(f"\n{tables.as_text(rows)}\n{note}")
-    if options.markdown:
-        ground = machine.in_words(machine.describe(BUILD, ROOT))
-        block = f"{ground}.\n\n{tables.as_markdown(rows)}\n{note}"
-        options.markdown.write_text(tables.replace_block(options.markdown.read_text(), block, MARKERS))
+    tables.publish(rows, note, machine.in_words(machine.describe(BUILD, ROOT)), options.markdown, MARKERS)
 
 
 if __name__ == "__main__":

@@ -116,11 +116,7 @@ def main():
     note = (f"`--rank {RANK}`, {options.threads} threads each, torch {torch.__version__}; medians of {options.runs} rounds in "
             f"turn, of whole processes. Of the 0.5 B shape, only matrices whose names hold `{options.only.pattern}`, the same for "
             "both. suture also computes every other measure of a spectrum.")
-    print(f"\n{tables.as_text(rows)}\n{note}")
-    if options.markdown:
-        ground = machine.in_words(machine.describe(BUILD, ROOT))
-        block = f"{ground}.\n\n{tables.as_markdown(rows)}\n{note}"
-        options.markdown.write_text(tables.replace_block(options.markdown.read_text(), block, MARKERS))
+    tables.publish(rows, note, machine.in_words(machine.describe(BUILD, ROOT)), options.markdown, MARKERS)
 
 
 if __name__ == "__main__":

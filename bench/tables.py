@@ -67,6 +67,14 @@ def as_markdown(rows):
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
+def publish(rows, note, ground, markdown, markers):
+    """Prints the table with what was measured on which `ground`; into the file `markdown`, too, if there is one."""
+    print(f"\n{as_text(rows)}\n{note}")
+    if markdown:
+        block = f"{ground}.\n\n{as_markdown(rows)}\n{note}"
+        markdown.write_text(replace_block(markdown.read_text(), block, markers))
+
+
 def replace_block(text, block, markers=MARKERS):
     """`text` with `block` between the markers; ValueError where they are not there once each, in order."""
     begin, end = markers

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "report/compatibility_json.h"
 #include "surgery/realised_change.h"
 
 namespace suture::report {
@@ -12,43 +13,9 @@ namespace {
 // Written in the order a reader wants to see.
 using Json = nlohmann::ordered_json;
 
-const char* name_of(Severity severity) {
-  switch (severity) {
-    case Severity::kBlocker:
-      return "blocker";
-    case Severity::kWarning:
-      return "warning";
-    default:
-      return "note";
-  }
-}
-
 // Tensor names may hold any bytes; what is not UTF-8 is replaced.
 std::string text_of(const Json& root) {
   return root.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
-}
-
-Json describe(const Compatibility& compatibility) {
-  Json json;
-  json["fit"] = compatibility.fit();
-  json["findings"] = Json::array();
-  for (const Finding& finding : compatibility.findings) {
-    json["findings"].push_back({{"severity", name_of(finding.severity)},
-                                {"topic", finding.topic},
-                                {"found", finding.found},
-                                {"meaning", finding.meaning},
-                                {"remedy", finding.remedy}});
-  }
-  for (const NamesRead& read : compatibility.names)
-    json["names"].push_back({{"model", read.model}, {"under", read.under}, {"rules", read.rules}});
-  json["kinship"] = Json::array();
-  for (const KinshipPair& pair : compatibility.kinship) {
-    json["kinship"].push_back({{"first", pair.first},
-                               {"second", pair.second},
-                               {"relative_distance", pair.relative_distance},
-                               {"cosine", pair.cosine}});
-  }
-  return json;
 }
 
 const char* name_of(Making making) {

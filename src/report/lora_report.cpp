@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "report/compatibility_json.h"
 #include "report/text.h"
 
 namespace suture::report {
@@ -87,23 +88,6 @@ Json describe(const LoraTensor& tensor, bool measured) {
   if (measured) json.update(describe(tensor.error));
   if (!tensor.reason.empty()) json["reason"] = tensor.reason;
   return json;
-}
-
-const char* name_of(Severity severity) {
-  return severity == Severity::kBlocker   ? "blocker"
-         : severity == Severity::kWarning ? "warning"
-                                          : "note";
-}
-
-Json describe(const Compatibility& compatibility) {
-  Json findings = Json::array();
-  for (const Finding& finding : compatibility.findings)
-    findings.push_back({{"severity", name_of(finding.severity)},
-                        {"topic", finding.topic},
-                        {"found", finding.found},
-                        {"meaning", finding.meaning},
-                        {"remedy", finding.remedy}});
-  return {{"fit", compatibility.fit()}, {"findings", std::move(findings)}};
 }
 
 }  // namespace

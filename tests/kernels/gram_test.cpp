@@ -2,22 +2,17 @@
 
 #include <cmath>
 #include <limits>
-#include <random>
 #include <tuple>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include "support/random_values.h"
+
 namespace suture::kernels {
 namespace {
 
-std::vector<float> random_values(std::size_t count, unsigned seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> values;
-  std::vector<float> out(count);
-  for (float& value : out) value = values(generator);
-  return out;
-}
+using test::random_values;
 
 double at(const MatrixRows& a, std::size_t row, std::size_t column) {
   return a.first[row * a.row_stride + column * a.column_stride];

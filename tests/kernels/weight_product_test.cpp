@@ -2,24 +2,18 @@
 
 #include <cmath>
 #include <cstdint>
-#include <random>
 #include <tuple>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "kernels/convert.h"
+#include "support/random_values.h"
 
 namespace suture::kernels {
 namespace {
 
-std::vector<float> random_values(std::size_t count, unsigned seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> values;
-  std::vector<float> out(count);
-  for (float& value : out) value = values(generator);
-  return out;
-}
+using test::random_values;
 
 std::vector<std::uint8_t> stored(Dtype dtype, const std::vector<float>& values) {
   std::vector<std::uint8_t> bytes(values.size() * static_cast<std::size_t>(bytes_of(dtype)));
