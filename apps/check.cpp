@@ -1,8 +1,10 @@
 #include <algorithm>
 #include <filesystem>
 #include <iterator>
+#include <string>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "suture/task_vector.h"
 
@@ -23,12 +25,16 @@ bool names_vector(const std::string& argument) {
 }
 
 void append(Compatibility more, Compatibility& result) {
-  const auto move_behind = [](auto& from, auto& to) {
-    std::move(from.begin(), from.end(), std::back_inserter(to));
-  };
-  move_behind(more.findings, result.findings);
-  move_behind(more.kinship, result.kinship);
-  move_behind(more.names, result.names);
+  // What is found on the first model by itself is found each time.
+  for (Finding& finding : more.findings) {
+    const bool is_known =
+        std::any_of(result.findings.begin(), result.findings.end(), [&](const Finding& known) {
+          return known.topic == finding.topic && known.found == finding.found;
+        });
+    if (!is_known) result.findings.push_back(std::move(finding));
+  }
+  std::move(more.kinship.begin(), more.kinship.end(), std::back_inserter(result.kinship));
+  std::move(more.names.begin(), more.names.end(), std::back_inserter(result.names));
   std::stable_sort(result.findings.begin(), result.findings.end(),
                    [](const Finding& a, const Finding& b) { return a.severity > b.severity; });
 }

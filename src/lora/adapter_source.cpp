@@ -11,13 +11,13 @@
 #include "suture/error.h"
 #include "suture/site.h"
 
-#include "core/nearest_name.h"
 #include "format/adapter_folder.h"
 #include "format/checkpoint_access.h"
 #include "format/digest.h"
 #include "kernels/convert.h"
 #include "kernels/linear_form.h"
 #include "kernels/low_rank_product.h"
+#include "lora/adapter_base.h"
 #include "lora/adapter_config.h"
 #include "lora/adapter_tensors.h"
 #include "names/mapped_source.h"
@@ -65,17 +65,6 @@ struct Part {
   bool has_factors() const { return rank > 0; }
 };
 
-// The token embedding, if there is one alone.
-const TensorInfo* embedding_of(const TensorSource& model) {
-  const TensorInfo* found = nullptr;
-  for (const TensorInfo& tensor : model.tensors()) {
-    if (tensor.shape.size() != 2 || site_of(tensor.name).block != Block::kEmbedding) continue;
-    if (found != nullptr) return nullptr;
-    found = &tensor;
-  }
-  return found;
-}
-
 std::vector<float> transposed(const std::vector<float>& matrix, std::size_t columns) {
   std::vector<float> result(matrix.size());
   const std::size_t rows = columns > 0 ? matrix.size() / columns : 0;
@@ -114,9 +103,8 @@ std::uint64_t share_of(std::uint64_t bytes, std::uint64_t end, std::uint64_t ele
 
 class AdapterSource final : public TensorSource {
  public:
-  // `shown_base` has the base's tensors under the adapter's names.
   AdapterSource(const Checkpoint& weights, const std::optional<Checkpoint>& base,
-                SourcePtr shown_base)
+                std::optional<AdapterBase> shown_base)
       : weights_(weights), file_(weights.files().front().string()), base_(std::move(shown_base)) {
     facts_.base = base;
   }
@@ -157,9 +145,6 @@ class AdapterSource final : public TensorSource {
   Part& add_part(const std::string& name, std::vector<std::int64_t> shape);
   std::vector<std::int64_t> weight_shape(const StoredFactors& stored, bool transposed_weight) const;
   bool is_transposed(const std::string& name, const StoredFactors& stored, bool by_config);
-  const TensorInfo* find_in_base(const std::string& name) const;
-  const TensorInfo& require_in_base(const std::string& name, const TensorInfo& stored,
-                                    const std::vector<std::int64_t>& shape) const;
   void drop_copied_heads();
   bool is_copied_head(const std::string& name, const Part& part) const;
   void refuse_guessed_squares() const;
@@ -170,7 +155,7 @@ class AdapterSource final : public TensorSource {
 
   Checkpoint weights_;
   std::string file_;
-  SourcePtr base_;  // or null
+  std::optional<AdapterBase> base_;
   AdapterFacts facts_;
   std::map<std::string, Part> parts_;
   std::map<std::string, std::vector<std::int64_t>> shapes_;
@@ -245,7 +230,7 @@ bool AdapterSource::is_transposed(const std::string& name, const StoredFactors& 
     guessed_squares_.push_back(name);
     return by_config;
   }
-  const TensorInfo* base = find_in_base(name);
+  const TensorInfo* base = base_->find(name);
   const bool otherwise = base != nullptr && base->shape == weight_shape(stored, !by_config);
   config_misleads_ = config_misleads_ || otherwise;
   return by_config != otherwise;
@@ -265,30 +250,6 @@ void AdapterSource::refuse_square(const TensorInfo& factor) const {
                      kMergeWithPeft});
 }
 
-// A head that the base does not store is its embedding.
-const TensorInfo* AdapterSource::find_in_base(const std::string& name) const {
-  if (const TensorInfo* own = base_->find(name)) return own;
-  return site_of(name).block == Block::kHead ? embedding_of(*base_) : nullptr;
-}
-
-const TensorInfo& AdapterSource::require_in_base(const std::string& name, const TensorInfo& stored,
-                                                 const std::vector<std::int64_t>& shape) const {
-  const TensorInfo* own = find_in_base(name);
-  if (own == nullptr || !is_computable(own->dtype)) {
-    std::vector<std::string> names;
-    for (const TensorInfo& tensor : base_->tensors()) names.push_back(tensor.name);
-    throw FormatError(
-        {file_, stored.name, printable(base_->name()) + " has no float tensor " + printable(name),
-         "the base that the adapter was trained on", did_you_mean(name, std::move(names))});
-  }
-  if (own->shape != shape)
-    throw FormatError({file_, stored.name,
-                       to_string(shape) + " for " + printable(name) + " of " +
-                           to_string(own->shape) + " in " + printable(base_->name()),
-                       "equal shapes", "name the base that the adapter was trained on"});
-  return *own;
-}
-
 void AdapterSource::add_factors(const std::string& module, const StoredFactors& stored,
                                 const ModuleScales& scales, bool by_config) {
   const std::int64_t rank = scales.rank_of(module);
@@ -299,7 +260,7 @@ void AdapterSource::add_factors(const std::string& module, const StoredFactors& 
   const std::string name = module + ".weight";
   const bool transposed_weight = is_transposed(name, stored, by_config);
   Part& part = add_part(name, weight_shape(stored, transposed_weight));
-  if (base_) require_in_base(name, *stored.a, shapes_.at(name));
+  if (base_) base_->require(name, shapes_.at(name), *stored.a, file_);
   part.stored = {stored.a, stored.b};
   part.rank = static_cast<std::size_t>(rank);
   part.columns = static_cast<std::size_t>(shapes_.at(name)[1]);
@@ -311,7 +272,7 @@ void AdapterSource::add_factors(const std::string& module, const StoredFactors& 
   if (stored.bias == nullptr) return;
   const std::string bias_name = module + ".bias";
   Part& bias = add_part(bias_name, stored.bias->shape);
-  if (base_) require_in_base(bias_name, *stored.bias, stored.bias->shape);
+  if (base_) base_->require(bias_name, stored.bias->shape, *stored.bias, file_);
   bias.stored = {stored.bias};
   bias.rank = bias.columns = 1;
   bias.scale = part.scale;
@@ -326,7 +287,7 @@ void AdapterSource::add_whole(const std::string& name, const TensorInfo& tensor)
                        to_string(tensor.shape) + " against factors of " + to_string(known->second),
                        "equal shapes", "save the adapter again"});
   Part& part = add_part(name, tensor.shape);
-  part.base = &require_in_base(name, tensor, tensor.shape);
+  part.base = &base_->require(name, tensor.shape, tensor, file_);
   part.whole = &tensor;
   part.stored.push_back(&tensor);
   scan(tensor, [](const std::vector<float>&) {});
@@ -456,30 +417,6 @@ std::uint64_t AdapterSource::bytes_behind(const TensorInfo& tensor, std::uint64_
                     "write 'ADAPTER - BASE', or extract the vector: suture extract ADAPTER BASE"});
 }
 
-// Where the adapter's tensors are in a base that has other names.
-NameMapping mapping_onto_base(const AdapterTensors& tensors, const AdapterConfig& config,
-                              const Checkpoint& base) {
-  std::vector<TensorInfo> shown;
-  const auto show = [&](const std::string& name, const TensorInfo& like,
-                        std::vector<std::int64_t> shape) {
-    shown.push_back(like);
-    shown.back().name = name;
-    shown.back().shape = std::move(shape);
-  };
-  for (const auto& [module, factors] : tensors.factors) {
-    const bool transposed = factors.embedding || config.fan_in_fan_out;
-    const std::int64_t inputs = factors.a->shape[1], outputs = factors.b->shape[0];
-    show(module + ".weight", *factors.a,
-         transposed ? std::vector{inputs, outputs} : std::vector{outputs, inputs});
-    if (factors.bias != nullptr) show(module + ".bias", *factors.bias, factors.bias->shape);
-  }
-  for (const auto& [name, tensor] : tensors.whole) {
-    if (tensors.factors.count(name.substr(0, name.rfind('.'))) == 0)
-      show(name, *tensor, tensor->shape);
-  }
-  return mapping_between(shown, base.tensors(), Absent::kZero);
-}
-
 }  // namespace
 
 bool is_adapter(const std::string& location) { return format::find_adapter(location).has_value(); }
@@ -494,10 +431,10 @@ SourcePtr open_adapter(const std::string& location, const std::optional<Checkpoi
   const Checkpoint weights = CheckpointAccess::open_adapter(*files, location);
   const AdapterTensors tensors = sort_adapter_tensors(weights);
   if (!tensors.whole.empty() && !base) ask_for_base(weights, tensors);
-  const NameMapping mapping = base ? mapping_onto_base(tensors, config, *base) : NameMapping();
-  SourcePtr shown_base = base ? make_source(*base) : nullptr;
-  if (!mapping.empty()) shown_base = rename_source(shown_base, inverse_of(mapping));
-  auto source = std::make_shared<AdapterSource>(weights, base, shown_base);
+  std::optional<AdapterBase> shown_base;
+  if (base) shown_base.emplace(*base, tensors, config.fan_in_fan_out);
+  const NameMapping mapping = shown_base ? shown_base->mapping() : NameMapping();
+  auto source = std::make_shared<AdapterSource>(weights, base, std::move(shown_base));
   for (const auto& [module, factors] : tensors.factors)
     source->add_factors(module, factors, scales, config.fan_in_fan_out);
   for (const auto& [name, tensor] : tensors.whole) source->add_whole(name, *tensor);

@@ -51,8 +51,7 @@ bool complete_rows(const Fusion& fusion, std::int64_t whole, std::array<std::int
   if (__builtin_add_overflow(first, second, &twins)) return false;
   if (has_queries && rows[0] == 0 && __builtin_sub_overflow(whole, twins, &rows[0])) return false;
   if (__builtin_add_overflow(twins, has_queries ? rows[0] : 0, &all)) return false;
-  return all == whole && first > 0 && second > 0 && (!has_queries || rows[0] > 0) &&
-         (has_queries || first == second);
+  return all == whole && first > 0 && first == second && (!has_queries || rows[0] > 0);
 }
 
 }  // namespace suture

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -181,8 +180,11 @@ std::vector<Run> MappedSource::runs_of(const NameMapping::Tensor& tensor) const 
 // Where the run's rows are among the elements of its tensor, or how many zeros it is.
 void MappedSource::place_elements(Run& run, const TensorInfo* like) const {
   if (run.tensor == nullptr) run.tensor = like;
-  const auto rows = static_cast<std::uint64_t>(rows_of(*run.tensor));
-  const std::uint64_t row = rows == 0 ? 0 : run.tensor->elements / rows;
+  std::uint64_t row = 1;
+  for (std::size_t i = 1; i < run.tensor->shape.size(); ++i) {
+    if (__builtin_mul_overflow(row, static_cast<std::uint64_t>(run.tensor->shape[i]), &row))
+      refuse(run.name, to_string(run.tensor->shape), "rows that can be counted");
+  }
   if (run.is_zero) {
     if (run.rows < 0 ||
         __builtin_mul_overflow(row, static_cast<std::uint64_t>(run.rows), &run.count))
@@ -221,10 +223,12 @@ Mapped MappedSource::join(const NameMapping::Tensor& tensor, std::vector<Run> ru
         __builtin_add_overflow(info.shape.front(), tensor.parts[i].rows, &info.shape.front()))
       refuse(part.name, std::string(name_of(part.dtype)) + " " + to_string(part.shape),
              "floats with rows like those of " + printable(first.name));
-    info.elements += mapped.runs[i].count;
+    if (__builtin_add_overflow(info.elements, mapped.runs[i].count, &info.elements))
+      refuse(tensor.name, "more elements than can be counted", "fewer rows");
   }
   info.dtype = joined_dtype(mapped.runs);
-  info.bytes = info.elements * width_of(info.dtype);
+  if (__builtin_mul_overflow(info.elements, width_of(info.dtype), &info.bytes))
+    refuse(tensor.name, "more bytes than can be counted", "fewer rows");
   if (mapped.is_joined()) {
     info.strides.clear();
   } else if (source_->is_in_file(first)) {
@@ -242,7 +246,7 @@ void MappedSource::read(const TensorInfo& tensor, std::uint64_t begin, std::size
                         void* out) const {
   const Mapped& mapped = mapped_of(tensor);
   const std::uint64_t width = width_of(mapped.info.dtype);
-  if (mapped.is_whole() || !mapped.is_joined()) {
+  if (!mapped.is_joined()) {
     const Run& run = mapped.runs.front();
     return source_->read(*run.tensor, run.first * width + begin, bytes, out);
   }

@@ -131,9 +131,11 @@ class TowerReader {
       if (reading_.from == reading_.to || direct == nullptr) return;
     }
     const auto here = fusion_place_of(tensor.name), there = fusion_place_of(name);
-    const bool is_split_there = here && here->is_fused && has_any_part(*there);
+    // A module that stands by itself under one prefix has no place in a layer under another.
+    const bool has_places = here && there;
+    const bool is_split_there = has_places && here->is_fused && has_any_part(*there);
     const bool is_fused_there =
-        here && !here->is_fused && find(to_, there->name_of(there->fusion->fused)) != nullptr;
+        has_places && !here->is_fused && find(to_, there->name_of(there->fusion->fused)) != nullptr;
     if (direct != nullptr && (is_split_there || is_fused_there)) {
       fail(printable(name) + " stands beside " +
            (is_fused_there ? there->name_of(there->fusion->fused) : "projections by themselves") +
@@ -257,6 +259,11 @@ class TowerReader {
     }
     const auto parts = parts_of(fused, here, from_, absent_);
     if (parts.empty()) return;
+    for (const FusedPart& part : parts) {
+      if (!is_there(part) && find(to_, part.name) != nullptr)
+        return fail(printable(part.name) + " stands beside " + printable(fused.name) +
+                    ": either could be meant");
+    }
     note(here, true, parts);
     NameMapping::Tensor joined{fused.name, {}};
     for (const FusedPart& part : parts) {
@@ -276,13 +283,24 @@ class TowerReader {
 class Mapper {
  public:
   Mapper(const std::vector<TensorInfo>& from, const std::vector<TensorInfo>& to, Absent absent)
-      : from_(by_name(from)), to_(by_name(to)), all_from_(from), all_to_(to), absent_(absent) {}
+      : from_(by_name(from)),
+        to_(by_name(to)),
+        all_from_(from),
+        all_to_(to),
+        from_towers_(towers_of(from)),
+        to_towers_(towers_of(to)),
+        absent_(absent) {}
 
   NameMapping map() {
     const bool has_strangers = std::any_of(all_from_.begin(), all_from_.end(), [&](const auto& t) {
       return find(to_, t.name) == nullptr;
     });
     if (!has_strangers) return {};
+    if (std::max(from_towers_.size(), to_towers_.size()) > kMostTowers) {
+      result_.problems.push_back(std::to_string(std::max(from_towers_.size(), to_towers_.size())) +
+                                 " prefixes stand before layers and embeddings");
+      return std::move(result_);
+    }
     read_towers();
     map_heads();
     refuse_other_layouts();
@@ -294,21 +312,11 @@ class Mapper {
   }
 
  private:
-  // Every tensor belongs to the tower with the longest prefix that it has.
   std::map<std::string, std::vector<const TensorInfo*>> tensors_by_tower() const {
-    const std::set<std::string> towers = towers_of(all_from_);
     std::map<std::string, std::vector<const TensorInfo*>> groups;
     for (const TensorInfo& tensor : all_from_) {
-      const std::string* longest = nullptr;
-      for (const std::string& tower : towers) {
-        const bool inside = tensor.name.compare(0, tower.size(), tower) == 0;
-        if (inside && (longest == nullptr || tower.size() > longest->size())) longest = &tower;
-      }
-      if (const auto own = tower_of(tensor.name)) {
-        groups[std::string(*own)].push_back(&tensor);
-      } else if (longest != nullptr) {
-        groups[*longest].push_back(&tensor);
-      }
+      if (const auto tower = tower_around(tensor.name, from_towers_))
+        groups[std::string(*tower)].push_back(&tensor);
     }
     return groups;
   }
@@ -330,7 +338,7 @@ class Mapper {
   void choose(const std::string& tower, const std::vector<const TensorInfo*>& tensors,
               std::vector<Reading>& chosen, std::vector<Reading>& failed) {
     std::vector<Reading> valid, misfits;
-    for (const std::string& place : towers_of(all_to_)) {
+    for (const std::string& place : to_towers_) {
       Reading reading = TowerReader(from_, to_, tower, place, absent_).read(tensors);
       if (reading.is_valid()) {
         valid.push_back(std::move(reading));
@@ -395,10 +403,14 @@ class Mapper {
       taken.insert(tensor.name);
       for (const NameMapping::Part& part : tensor.parts) sources.insert(part.name);
     }
+    std::vector<const TensorInfo*> lost;
     for (const TensorInfo& head : all_from_) {
-      const bool is_lost = find(to_, head.name) == nullptr && sources.count(head.name) == 0;
-      if (is_lost && site_of(head.name).block == Block::kHead) map_head(head, taken);
+      if (find(to_, head.name) == nullptr && sources.count(head.name) == 0 &&
+          site_of(head.name).block == Block::kHead)
+        lost.push_back(&head);
     }
+    if (lost.size() > 2 * kMostTowers) return;  // each would look at every tensor
+    for (const TensorInfo* head : lost) map_head(*head, taken);
   }
 
   void map_head(const TensorInfo& head, std::unordered_set<std::string>& taken) {
@@ -455,6 +467,7 @@ class Mapper {
   const ByName from_, to_;
   const std::vector<TensorInfo>& all_from_;
   const std::vector<TensorInfo>& all_to_;
+  const Towers from_towers_, to_towers_;
   const Absent absent_;
   NameMapping result_;
 };
@@ -477,7 +490,8 @@ NameMapping mapping_between(const std::vector<TensorInfo>& from,
   return mapping_between(from, to, Absent::kRefused);
 }
 
-NameMapping inverse_of(const NameMapping& mapping) {
+NameMapping inverse_of(const NameMapping& mapping, const std::vector<TensorInfo>& now) {
+  const ByName by_new_name = by_name(now);
   // Pieces of the old tensors by their first row, and where they are now.
   std::map<std::string, std::map<std::int64_t, NameMapping::Part>> pieces;
   for (const NameMapping::Tensor& tensor : mapping.tensors) {
@@ -491,6 +505,10 @@ NameMapping inverse_of(const NameMapping& mapping) {
   for (const auto& [name, by_row] : pieces) {
     NameMapping::Tensor tensor{name, {}};
     for (const auto& [row, part] : by_row) tensor.parts.push_back(part);
+    // Embeddings and heads may differ in rows.
+    const TensorInfo* whole = find(by_new_name, tensor.parts.front().name);
+    if (by_row.size() == 1 && whole != nullptr && has_token_rows(*whole))
+      tensor.parts.front().rows = rows_of(*whole);
     inverse.tensors.push_back(std::move(tensor));
   }
   return inverse;

@@ -34,12 +34,21 @@ std::optional<std::string_view> tower_of(std::string_view name) {
   return std::nullopt;
 }
 
-std::set<std::string> towers_of(const std::vector<TensorInfo>& tensors) {
-  std::set<std::string> towers;
+Towers towers_of(const std::vector<TensorInfo>& tensors) {
+  Towers towers;
   for (const TensorInfo& tensor : tensors) {
     if (const auto tower = tower_of(tensor.name)) towers.insert(std::string(*tower));
   }
   return towers;
+}
+
+std::optional<std::string_view> tower_around(std::string_view name, const Towers& towers) {
+  if (const auto own = tower_of(name)) return own;
+  for (std::size_t dot = name.rfind('.'); dot != std::string_view::npos;
+       dot = dot == 0 ? std::string_view::npos : name.rfind('.', dot - 1)) {
+    if (towers.count(name.substr(0, dot + 1)) > 0) return name.substr(0, dot + 1);
+  }
+  return towers.count("") > 0 ? std::optional(name.substr(0, 0)) : std::nullopt;
 }
 
 std::set<std::string_view> common_towers(const std::vector<TensorInfo>& a,

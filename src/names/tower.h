@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -15,8 +17,17 @@ namespace suture {
 /// Each such prefix is a tower: a decoder, a vision encoder.
 std::optional<std::string_view> tower_of(std::string_view name);
 
+using Towers = std::set<std::string, std::less<>>;
+
 /// All towers of a model.
-std::set<std::string> towers_of(const std::vector<TensorInfo>& tensors);
+Towers towers_of(const std::vector<TensorInfo>& tensors);
+
+/// The tower that a tensor belongs to: its own, or the one of `towers` with the longest prefix that
+/// it has. None beside all of them.
+std::optional<std::string_view> tower_around(std::string_view name, const Towers& towers);
+
+/// No model has more towers; with more, names are not compared tower by tower.
+inline constexpr std::size_t kMostTowers = 32;
 
 /// Towers of which both have tensors under one name; views into the names of `b`.
 std::set<std::string_view> common_towers(const std::vector<TensorInfo>& a,

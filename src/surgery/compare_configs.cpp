@@ -6,12 +6,21 @@
 #include "suture/error.h"
 #include "suture/site.h"
 
+#include "names/token_matrices.h"
+
 namespace suture {
 namespace {
 
-bool has_own_head(const Participant& participant) {
-  return std::any_of(participant.tensors->begin(), participant.tensors->end(),
-                     [](const auto& tensor) { return site_of(tensor.name).block == Block::kHead; });
+bool is_of_tokens(const TensorInfo& tensor) {
+  const Block block = site_of(tensor.name).block;
+  return block == Block::kEmbedding || block == Block::kHead;
+}
+
+bool changes_tokens(const Participant& participant) {
+  const auto& tensors = participant.asked->tensors();
+  return std::any_of(tensors.begin(), tensors.end(), [&](const TensorInfo& tensor) {
+    return is_of_tokens(tensor) && participant.reaches(tensor.name);
+  });
 }
 
 void compare_tied(Comparison& c) {
@@ -19,18 +28,19 @@ void compare_tied(Comparison& c) {
   if (tied == c.other.config.tied_embeddings) return;
   const auto word = [](bool is_tied) { return std::string(is_tied ? "tied" : "untied"); };
   const std::string found = "embeddings: " + c.against(word(tied), word(!tied));
-  if (!c.other.changes_tokens) {
+  if (!changes_tokens(c.other)) {
     return c.report(Severity::kNote, "tied", found,
                     "the vector's selection leaves out embedding and head", "");
+  }
+  if (!tied && c.other.adapter != nullptr &&
+      language_head_of(c.other.asked->tensors()) != nullptr) {
+    return c.report(Severity::kNote, "tied", found,
+                    "embedding and head get the changes that " + c.other.name + " has for each",
+                    "");
   }
   if (!tied && c.options.head == HeadPolicy::kEmbedding) {
     return c.report(Severity::kWarning, "tied", found,
                     "the head of " + c.reference.name + " gets the change of the embedding, too",
-                    "");
-  }
-  if (!tied && c.other.adapter != nullptr && has_own_head(c.other)) {
-    return c.report(Severity::kNote, "tied", found,
-                    "embedding and head get the changes that " + c.other.name + " has for each",
                     "");
   }
   c.report(Severity::kBlocker, "tied", found,
@@ -68,12 +78,12 @@ void compare_settings(Comparison& c) {
 
 // `Qwen2.5-0.5B` of `Qwen/Qwen2.5-0.5B@main` and of a path that ends in it.
 std::string last_component(const std::string& model) {
-  const std::string path = model.substr(0, model.find('@'));
-  const std::size_t end = path.find_last_not_of('/');
+  const std::size_t end = model.find_last_not_of('/');
   if (end == std::string::npos) return {};
-  const std::size_t slash = path.rfind('/', end);
+  const std::size_t slash = model.rfind('/', end);
   const std::size_t begin = slash == std::string::npos ? 0 : slash + 1;
-  return path.substr(begin, end + 1 - begin);
+  const std::string last = model.substr(begin, end + 1 - begin);
+  return last.substr(0, last.find('@'));
 }
 
 // Nothing shows the start of an adapter by itself but its own word.

@@ -1,5 +1,6 @@
 #include "surgery/compare_kinship.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <string>
@@ -16,15 +17,17 @@ std::string percent(double share) {
   return text;
 }
 
-// Parts that are told from the reference's by their direction: of kin it is much the same, of other
-// rows it is any.
-constexpr double kUnlikeCosine = 0.5;
+// A part is unlike the other's where it points elsewhere than a fine-tuning would: of rows that are
+// not its own, the cosine is about 0. Kin that have moved far apart differ more from part to part.
+constexpr double kUnlikeCosine = 0.5, kUnlikeDrop = 0.3;
 constexpr std::size_t kEnoughWeights = 16;
 
+const WeightSample& reference_sample(const Comparison& c) {
+  return c.other.reference_sample.empty() ? c.reference.sample : c.other.reference_sample;
+}
+
 void compare_wholes(Comparison& c) {
-  const Kinship kinship =
-      kinship_of(c.other.sample,
-                 c.other.reference_sample.empty() ? c.reference.sample : c.other.reference_sample);
+  const Kinship kinship = kinship_of(c.other.sample, reference_sample(c));
   if (kinship.compared == 0) return;
   if (!std::isfinite(kinship.relative_distance)) {
     return c.report(Severity::kWarning, "kinship",
@@ -54,17 +57,19 @@ void compare_wholes(Comparison& c) {
 void compare_kinship(Comparison& c) {
   if (c.reference.sample.empty() || c.other.sample.empty()) return;
   compare_wholes(c);
-  compare_parts(c, c.other.sample,
-                c.other.reference_sample.empty() ? c.reference.sample : c.other.reference_sample,
-                c.other.sample_names);
+  compare_parts(c, c.other.sample, reference_sample(c), c.other.sample_names,
+                c.other.own_sample_names ? OwnNames::kNew : OwnNames::kOld);
 }
 
 void compare_parts(Comparison& c, const WeightSample& other, const WeightSample& reference,
-                   const NameMapping& names) {
-  if (kinship_of(other, reference).relative_distance >= kStrangerDistance) return;
+                   const NameMapping& names, OwnNames own) {
+  const Kinship whole = kinship_of(other, reference);
+  if (whole.relative_distance >= kStrangerDistance) return;
+  const double least = std::min(kUnlikeCosine, whole.cosine - kUnlikeDrop);
   std::vector<std::string> unlike;
   for (const PartKinship& part : kinship_of_parts(other, reference, names)) {
-    if (part.kinship.compared >= kEnoughWeights && part.kinship.cosine < kUnlikeCosine)
+    if (part.kinship.compared >= kEnoughWeights && part.kinship.cosine < least &&
+        c.other.reaches(own == OwnNames::kOld ? part.old_name : part.new_name))
       unlike.push_back(printable(part.name));
   }
   if (unlike.empty()) return;

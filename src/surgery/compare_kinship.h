@@ -11,8 +11,11 @@ namespace suture {
 void compare_kinship(Comparison& comparison);
 
 /// Whether projections that `names` joins or cuts are those of the reference: rows in another order
-/// than the mapping takes them to be in are unlike. Both samples have the mapping's new names.
+/// than the mapping takes them to be in are unlike. Both samples have the mapping's new names, and
+/// its old or new ones are those that the other's vector knows. Projections that it leaves out do
+/// not matter.
+enum class OwnNames { kOld, kNew };
 void compare_parts(Comparison& comparison, const WeightSample& other, const WeightSample& reference,
-                   const NameMapping& names);
+                   const NameMapping& names, OwnNames own);
 
 }  // namespace suture

@@ -1,13 +1,15 @@
 #include "surgery/compare_names.h"
 
 #include <algorithm>
-#include <set>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "suture/error.h"
 
+#include "names/contradicted_heads.h"
 #include "names/fused_projections.h"
 #include "names/tower.h"
 
@@ -31,7 +33,11 @@ void report_readings(Comparison& c) {
              c.other.name + " is read under the names of " + under + ": " + mapping->to_string(),
              "each tensor is taken for the one that has its place there, by name and shape", "");
   }
-  for (const std::string& problem : c.other.mapping.problems) {
+  std::vector<std::string> problems = c.other.mapping.problems;
+  const std::string contradiction =
+      contradicted_heads(c.other.own_mapping, c.other.config.structure);
+  if (!contradiction.empty()) problems.push_back(contradiction + " by the config of its base");
+  for (const std::string& problem : problems) {
     c.report(
         Severity::kBlocker, "names", "in " + c.other.name + ", " + problem,
         "its names are not those of " + c.reference.name + ", and no reading of them is certain",
@@ -53,9 +59,14 @@ std::string twin_of(const std::string& name, const ByName& reference, const ByNa
   return {};
 }
 
+// By a name of the reference; of other names it is not asked.
+bool reaches(const Participant& participant, const std::string& name) {
+  return !participant.mapping.empty() || participant.reaches(name);
+}
+
 void report_twins(Comparison& c, const ByName& reference, const ByName& others) {
   for (const TensorInfo& tensor : *c.other.tensors) {
-    if (reference.count(tensor.name) == 0) continue;
+    if (reference.count(tensor.name) == 0 || !reaches(c.other, tensor.name)) continue;
     const std::string twin = twin_of(tensor.name, reference, others);
     if (twin.empty()) continue;
     return c.report(Severity::kBlocker, "names",
@@ -68,20 +79,22 @@ void report_twins(Comparison& c, const ByName& reference, const ByName& others) 
 }
 
 // Whether everything of tower `from` is under the prefix `to` as well, with the same shapes.
-bool holds_again(const ByName& reference, const std::string& from, const std::string& to) {
+bool holds_again(const ByName& reference, std::string_view from, const std::string& to) {
   return std::all_of(reference.begin(), reference.end(), [&](const auto& entry) {
-    if (tower_of(entry.first) != std::string_view(from)) return true;
+    if (tower_of(entry.first) != from) return true;
     const auto at = reference.find(to + std::string(entry.first.substr(from.size())));
     return at != reference.end() && at->second->shape == entry.second->shape;
   });
 }
 
 void report_second_towers(Comparison& c, const ByName& reference) {
+  const Towers towers = towers_of(*c.reference.tensors);
+  if (towers.size() > kMostTowers) return;
   const auto shared = common_towers(*c.reference.tensors, *c.other.tensors);
-  for (const std::string& tower : towers_of(*c.reference.tensors)) {
+  for (const std::string& tower : towers) {
     if (shared.count(tower) > 0) continue;
     for (const std::string_view own : shared) {
-      if (!holds_again(reference, std::string(own), tower)) continue;
+      if (!holds_again(reference, own, tower)) continue;
       c.report(Severity::kWarning, "names",
                c.reference.name + " holds all of " + printable(std::string(own)) + "* as " +
                    printable(tower) + "* as well",

@@ -113,19 +113,11 @@ void TensorComparison::compare_shape(const TensorInfo& mine, const TensorInfo& t
 
 // A vision encoder beside the decoder is no part of a text model's difference.
 void TensorComparison::report_other_towers() {
-  std::set<std::string_view> towers;
-  for (const TensorInfo& tensor : *c_.reference.tensors)
-    if (const auto tower = tower_of(tensor.name)) towers.insert(*tower);
+  const Towers towers = towers_of(*c_.reference.tensors);
   const auto is_elsewhere = [&](const std::string& name) {
-    if (const auto tower = tower_of(name)) return towers_.count(*tower) == 0;
-    std::string_view longest;
-    bool has_tower = false;
-    for (const std::string_view tower : towers) {
-      if (name.compare(0, tower.size(), tower) != 0 || tower.size() < longest.size()) continue;
-      longest = tower;
-      has_tower = true;
-    }
-    return site_of(name).block != Block::kHead && (!has_tower || towers_.count(longest) == 0);
+    const auto tower = tower_around(name, towers);
+    if (tower && towers_.count(*tower) > 0) return false;
+    return tower_of(name).has_value() || site_of(name).block != Block::kHead;
   };
   if (towers_.empty() || towers.size() == towers_.size()) return;
   const auto at = std::stable_partition(only_reference_.begin(), only_reference_.end(),

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "suture/error.h"
 
@@ -96,13 +98,15 @@ const Participant& participant_for(const SourcePtr& source,
 // The models of each term that were read under one another's names.
 void compare_terms(const TaskVector::Form& form, const std::vector<Participant>& participants,
                    const CheckOptions& options, Compatibility& result) {
+  std::set<std::pair<SourcePtr, SourcePtr>> compared;
   for (const Term& term : form.terms) {
     const NameMapping* names = term.subtrahend ? mapping_of(*term.minuend) : nullptr;
-    if (names == nullptr) continue;
+    if (names == nullptr || !compared.emplace(term.minuend, term.subtrahend).second) continue;
     Comparison comparison{participant_for(term.subtrahend, participants),
                           participant_for(term.minuend, participants), options, result};
+    // The vector has the names of its base.
     compare_parts(comparison, sample_weights(*term.minuend), sample_weights(*term.subtrahend),
-                  *names);
+                  *names, OwnNames::kNew);
   }
 }
 

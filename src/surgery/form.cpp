@@ -80,7 +80,7 @@ std::shared_ptr<const TaskVector::Form> single_term(SourcePtr minuend, SourcePtr
 }
 
 SourcePtr under_names_of(SourcePtr tuned, const TensorSource& base) {
-  const NameMapping mapping = mapping_onto(*tuned, base, {});
+  const NameMapping mapping = mapping_onto(*tuned, base, {}, Absent::kRefused);
   return mapping.empty() ? tuned : rename_source(std::move(tuned), mapping);
 }
 

@@ -23,7 +23,6 @@ namespace {
 constexpr std::size_t kPerTensor = 32;
 constexpr std::size_t kMaxTensors = 2048;
 constexpr std::size_t kMaxStretches = 8192;
-constexpr std::uint64_t kStretchesOfFused = 16;
 
 // Where one run of neighbours is taken from: somewhere in elements [first, first + count).
 struct Stretch {
@@ -39,18 +38,30 @@ struct Stretch {
   }
 };
 
+// In how many stretches a matrix is sampled: projections may be compared one by one, and several
+// may be in one.
+std::uint64_t stretch_count(const std::string& tensor) {
+  const auto place = fusion_place_of(tensor);
+  if (!place) return 1;
+  return place->is_fused ? 32 : 4;
+}
+
 // A matrix as it is sampled, by name and size.
 std::vector<Stretch> stretches_of(const std::string& tensor, std::uint64_t elements) {
-  if (!is_fused_projection(tensor) || elements < kStretchesOfFused) return {{tensor, 0, elements}};
+  const std::uint64_t count = stretch_count(tensor), each = elements / count;
+  if (count == 1 || each == 0) return {{tensor, 0, elements}};
   std::vector<Stretch> stretches;
-  for (std::uint64_t i = 0; i < kStretchesOfFused; ++i) {
-    const std::uint64_t first = elements / kStretchesOfFused * i;
-    const bool is_last = i + 1 == kStretchesOfFused;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const std::uint64_t first = each * i, size = i + 1 == count ? elements - first : each;
     stretches.push_back(
-        {tensor + "[" + std::to_string(i) + "/" + std::to_string(kStretchesOfFused) + "]", first,
-         is_last ? elements - first : elements / kStretchesOfFused});
+        {tensor + "[" + std::to_string(i) + "/" + std::to_string(count) + "]", first, size});
   }
   return stretches;
+}
+
+// `q_proj.weight` of `q_proj.weight[1/4]`.
+std::string_view tensor_of(std::string_view stretch) {
+  return stretch.back() == ']' ? stretch.substr(0, stretch.rfind('[')) : stretch;
 }
 
 struct SampledStretch {
@@ -93,8 +104,8 @@ void append_run(const TensorSource& source, const TensorInfo& tensor, const Stre
 // Sums over pairs of weights.
 class PairSums {
  public:
-  void add(const float* a, const float* b) {
-    for (std::size_t k = 0; k < kPerTensor; ++k) {
+  void add(const float* a, const float* b, std::size_t count = kPerTensor) {
+    for (std::size_t k = 0; k < count; ++k) {
       const double x = a[k], y = b[k];
       if (!std::isfinite(x) || !std::isfinite(y)) continue;
       squares_a_ += x * x;
@@ -122,6 +133,11 @@ class PairSums {
   std::size_t compared_ = 0;
 };
 
+struct PartSums {
+  std::string old_name, new_name;
+  PairSums pairs;
+};
+
 // Calls `visit(name, values of a, values of b, elements)` for what both samples hold of one size.
 template <typename Visit>
 void for_each_common(const WeightSample& a, const WeightSample& b, Visit&& visit) {
@@ -141,7 +157,7 @@ const NameMapping::Part* part_at(const NameMapping::Tensor& joined, const Stretc
                                  std::uint64_t elements) {
   std::uint64_t rows = 0, first_row = 0;
   for (const NameMapping::Part& part : joined.parts) rows += static_cast<std::uint64_t>(part.rows);
-  if (rows == 0 || elements % rows != 0) return nullptr;
+  if (rows == 0 || elements < rows || elements % rows != 0) return nullptr;
   const std::uint64_t row = elements / rows, begin = stretch.position() / row,
                       last = (stretch.position() + stretch.present() - 1) / row;
   for (const NameMapping::Part& part : joined.parts) {
@@ -200,31 +216,38 @@ Kinship kinship_of(const WeightSample& a, const WeightSample& b) {
 
 std::vector<PartKinship> kinship_of_parts(const WeightSample& a, const WeightSample& b,
                                           const NameMapping& names) {
-  std::unordered_map<std::string_view, const NameMapping::Tensor*> joined;
-  std::unordered_set<std::string_view> cut;
+  std::unordered_map<std::string_view, const NameMapping::Tensor*> joined, cut;
   for (const NameMapping::Tensor& tensor : names.tensors) {
-    if (tensor.parts.size() > 1) {
-      joined.emplace(tensor.name, &tensor);
-    } else if (is_fused_projection(tensor.parts.front().name) &&
-               !is_fused_projection(tensor.name)) {
-      cut.insert(tensor.name);
-    }
+    const bool is_cut = tensor.parts.size() == 1 && !is_fused_projection(tensor.name) &&
+                        is_fused_projection(tensor.parts.front().name);
+    if (tensor.parts.size() > 1) joined.emplace(tensor.name, &tensor);
+    if (is_cut) cut.emplace(tensor.name, &tensor);
   }
-  std::map<std::string, PairSums> sums;
+  std::map<std::string, PartSums> sums;
   for_each_common(
       a, b,
       [&](const std::string& name, const float* mine, const float* theirs, std::uint64_t elements) {
-        if (cut.count(name) > 0) return sums[name].add(mine, theirs);
-        const auto at = joined.find(std::string_view(name).substr(0, name.rfind('[')));
-        if (at == joined.end()) return;
-        for (const Stretch& stretch : stretches_of(at->second->name, elements)) {
-          const NameMapping::Part* part = part_at(*at->second, stretch, elements);
-          if (stretch.name == name && part != nullptr) sums[part->name].add(mine, theirs);
+        const std::string_view tensor = tensor_of(name);
+        const auto joins = joined.find(tensor), cuts = cut.find(tensor);
+        if (joins == joined.end() && cuts == cut.end()) return;
+        for (const Stretch& stretch : stretches_of(std::string(tensor), elements)) {
+          if (stretch.name != name) continue;
+          const auto add = [&](const std::string& part, const std::string& old_name) {
+            PartSums& sum = sums[part];
+            sum.old_name = old_name;
+            sum.new_name = tensor;
+            sum.pairs.add(mine, theirs, stretch.present());
+          };
+          if (cuts != cut.end()) return add(cuts->second->name, cuts->second->parts.front().name);
+          const NameMapping::Part* part = part_at(*joins->second, stretch, elements);
+          return part == nullptr ? void() : add(part->name, part->name);
         }
       });
   std::vector<PartKinship> parts;
-  for (const auto& [name, sum] : sums)
-    if (sum.has_directions()) parts.push_back({name, sum.kinship()});
+  for (const auto& [name, sum] : sums) {
+    if (sum.pairs.has_directions())
+      parts.push_back({name, sum.old_name, sum.new_name, sum.pairs.kinship()});
+  }
   return parts;
 }
 

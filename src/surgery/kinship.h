@@ -13,8 +13,8 @@ namespace suture {
 /// A few thousand weights of a model, taken at positions that depend on tensor names and shapes
 /// alone: enough to tell two fine-tunings of one start from two strangers without reading either.
 struct WeightSample {
-  /// Matrices sampled, sorted by name; of a fused projection, 16 stretches (`NAME[3/16]`), so that
-  /// each projection in it is met.
+  /// Matrices sampled, sorted by name: of a projection 4 stretches (`NAME[1/4]`), of a fused one
+  /// 32, so that each of those in it is met, down to a sixteenth of the rows.
   std::vector<std::string> tensors;
   std::vector<std::uint64_t> elements;  ///< Of each matrix: only equal ones were sampled alike.
   std::vector<float> values;            ///< 32 from each, in that order.
@@ -39,7 +39,9 @@ Kinship kinship_of(const WeightSample& a, const WeightSample& b);
 
 /// The same of a projection that stands in one tensor with others in one of the models.
 struct PartKinship {
-  std::string name;  ///< Of the projection's tensor.
+  std::string name;      ///< Of the projection's own tensor.
+  std::string old_name;  ///< Where it is under the mapping's old names: its own, or a fused one.
+  std::string new_name;  ///< The same under the new names.
   Kinship kinship;
 };
 

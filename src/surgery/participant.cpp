@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "suture/error.h"
-#include "suture/site.h"
 
 #include "names/mapped_source.h"
 #include "names/name_mapping.h"
@@ -78,17 +77,12 @@ bool holds_differences(const TensorSource& source, const TaskVector::Form& form)
   });
 }
 
-// A vector may leave out what two of its models differ in.
-bool reaches_tokens(const SourcePtr& source, const TaskVector::Form& form) {
-  return std::any_of(form.terms.begin(), form.terms.end(), [&](const Term& term) {
-    if (term.minuend != source && term.subtrahend != source) return false;
-    const auto& tensors = source->tensors();
-    return std::any_of(tensors.begin(), tensors.end(), [&](const TensorInfo& tensor) {
-      const Block block = site_of(tensor.name).block;
-      return (block == Block::kEmbedding || block == Block::kHead) &&
-             term.gates_on(tensor.name) != 0;
+Reach reach_of(const SourcePtr& source, const TaskVector::Form& form) {
+  return [source, &form](std::string_view own_name) {
+    return std::any_of(form.terms.begin(), form.terms.end(), [&](const Term& term) {
+      return (term.minuend == source || term.subtrahend == source) && term.gates_on(own_name) != 0;
     });
-  });
+  };
 }
 
 }  // namespace
@@ -103,7 +97,7 @@ Participant participant_of(const SourcePtr& source, TokenizerReader& tokenizers)
 Participant participant_of(const SourcePtr& source, const TaskVector::Form& form,
                            TokenizerReader& tokenizers) {
   Participant participant = participant_of(source, tokenizers);
-  participant.changes_tokens = reaches_tokens(source, form);
+  participant.reaches = reach_of(source, form);
   if (!participant.is_vector && holds_differences(*source, form)) {
     participant.is_vector = true;
     participant.sample = {};
@@ -113,20 +107,23 @@ Participant participant_of(const SourcePtr& source, const TaskVector::Form& form
 
 void read_names(Participant& participant, const TensorSource& reader, const Participant& reference,
                 const CheckOptions& options) {
-  participant.mapping = mapping_onto(reader, *reference.source, options);
+  const Absent absent = participant.is_vector ? Absent::kZero : Absent::kRefused;
+  participant.mapping = mapping_onto(reader, *reference.source, options, absent);
   if (participant.mapping.empty()) return;
   // Weights that stand for a tied head are none of its kin.
-  const NameMapping names = mapping_onto(reader, *reference.source, {});
+  const NameMapping names = mapping_onto(reader, *reference.source, {}, absent);
   if (!participant.is_vector) {
     participant.sample = sample_weights(*rename_source(participant.source, names));
     participant.sample_names = names;
+  } else if (reference.is_vector) {
+    participant.sample = {};  // of neither are weights at hand to be read under other names
   } else if (!participant.sample.empty()) {
-    participant.sample_names = inverse_of(names);
+    participant.sample_names = inverse_of(names, *reference.tensors);
+    participant.own_sample_names = true;
     participant.reference_sample =
         sample_weights(*rename_source(reference.source, participant.sample_names));
   }
-  participant.source = rename_source(participant.source, participant.mapping, {},
-                                     participant.is_vector ? Absent::kZero : Absent::kRefused);
+  participant.source = rename_source(participant.source, participant.mapping, {}, absent);
   participant.tensors = &participant.source->tensors();
 }
 

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "suture/compatibility.h"
@@ -13,6 +15,10 @@
 
 namespace suture {
 
+/// Whether the vector's selections reach a tensor of the participant by its own name, in some term.
+/// Everything is reached of a model that is no part of a vector.
+using Reach = std::function<bool(std::string_view own_name)>;
+
 /// All that is known of one model, or of a stored vector, before its data is read.
 struct Participant {
   std::string name;  ///< Printable.
@@ -21,7 +27,6 @@ struct Participant {
   const std::vector<TensorInfo>* tensors = nullptr;
   NameMapping own_mapping;  ///< That it came with, to the names of what it is subtracted from.
   NameMapping mapping;      ///< To the reference's names, which `tensors` then have.
-  bool changes_tokens = true;  ///< Some selection of the vector reaches its embedding or head.
   bool is_vector = false;   ///< Holds differences: may lack tensors, is not compared by dtype.
   const AdapterFacts* adapter = nullptr;  ///< Of a LoRA adapter, which has no config of a model.
   bool has_config = false;
@@ -31,12 +36,15 @@ struct Participant {
   WeightSample sample;
   WeightSample reference_sample;  ///< The reference's under the participant's own names, if needed.
   NameMapping sample_names;       ///< That gave the two samples common names, if it was needed.
+  bool own_sample_names = false;  ///< The common names are the participant's own.
+  Reach reaches = [](std::string_view) { return true; };
 };
 
 /// A model or a stored vector; reads its config, tokenizer and some weights.
 Participant participant_of(const SourcePtr& source, TokenizerReader& tokenizers);
 
-/// The same of a source of a vector: a state dict of differences is no model.
+/// The same of a source of a vector, which must outlive it: a state dict of differences is no
+/// model.
 Participant participant_of(const SourcePtr& source, const TaskVector::Form& form,
                            TokenizerReader& tokenizers);
 

@@ -4,15 +4,14 @@
 #include <map>
 #include <optional>
 #include <set>
-#include <unordered_map>
 #include <utility>
 
 #include "suture/compatibility.h"
 #include "suture/error.h"
-#include "suture/site.h"
 
 #include "names/contradicted_heads.h"
 #include "names/mapped_source.h"
+#include "names/token_matrices.h"
 #include "surgery/model_config.h"
 #include "surgery/vector_metadata.h"
 
@@ -30,15 +29,14 @@ bool reaches(const NameMapping& mapping, const TensorSource& source) {
 // Renames sources; one that several terms share stays one.
 class Renamer {
  public:
-  explicit Renamer(const std::function<NameMapping(const TensorSource&)>& mapping_for)
-      : mapping_for_(mapping_for) {}
+  explicit Renamer(const MappingFor& mapping_for) : mapping_for_(mapping_for) {}
 
   void rename(Term& term) {
-    const NameMapping mapping = mapping_of_source(*term.minuend);
-    if (!reaches(mapping, *term.minuend)) return;
-    const std::set<std::string> masked = masked_parts(term, mapping);
     // What a vector lacks it leaves as it is; a model must have it.
     const Absent absent = term.subtrahend ? Absent::kRefused : Absent::kZero;
+    const NameMapping mapping = mapping_of_source(*term.minuend, absent);
+    if (!reaches(mapping, *term.minuend)) return;
+    const std::set<std::string> masked = masked_parts(term, mapping);
     const SourcePtr minuend = rename(term.minuend, mapping, masked, absent);
     if (!term.gates.empty()) term.gates = {scales_under(term, mapping, *minuend)};
     if (term.subtrahend) term.subtrahend = rename(term.subtrahend, mapping, masked, absent);
@@ -46,10 +44,11 @@ class Renamer {
   }
 
  private:
-  const NameMapping& mapping_of_source(const TensorSource& source) {
-    const auto at = mappings_.find(&source);
+  const NameMapping& mapping_of_source(const TensorSource& source, Absent absent) {
+    const auto at = mappings_.find({&source, absent});
     if (at != mappings_.end()) return at->second;
-    return mappings_.emplace(&source, mapping_for_(source)).first->second;
+    return mappings_.emplace(std::pair{&source, absent}, mapping_for_(source, absent))
+        .first->second;
   }
 
   static std::set<std::string> masked_parts(const Term& term, const NameMapping& mapping) {
@@ -98,14 +97,21 @@ class Renamer {
     return renamed;
   }
 
-  const std::function<NameMapping(const TensorSource&)>& mapping_for_;
-  std::unordered_map<const TensorSource*, NameMapping> mappings_;
+  const MappingFor& mapping_for_;
+  std::map<std::pair<const TensorSource*, Absent>, NameMapping> mappings_;
   std::map<std::pair<const TensorSource*, std::set<std::string>>, SourcePtr> renamed_;
 };
 
+// What stands beside an adapter says nothing of its base.
+const Checkpoint* model_of(const TensorSource& source) {
+  const AdapterFacts* adapter = source.adapter();
+  if (adapter == nullptr) return source.checkpoint();
+  return adapter->base ? &*adapter->base : nullptr;
+}
+
 // Whether the source's model uses its embedding as head, where that is known.
 std::optional<bool> has_tied_head(const TensorSource& source) {
-  const Checkpoint* checkpoint = source.checkpoint();
+  const Checkpoint* checkpoint = model_of(source);
   if (checkpoint == nullptr) return std::nullopt;
   if (is_vector(*checkpoint)) {
     const VectorMetadata metadata = require_vector(*checkpoint);
@@ -120,37 +126,19 @@ std::optional<bool> has_tied_head(const TensorSource& source) {
 // Settings that the rows of joined or cut projections must agree with.
 std::map<std::string, std::string> structure_of(const TensorSource& source,
                                                 const NameMapping& mapping) {
-  const Checkpoint* checkpoint = source.checkpoint();
+  const Checkpoint* checkpoint = model_of(source);
   if (mapping.empty() || checkpoint == nullptr) return {};
   if (is_vector(*checkpoint)) return require_vector(*checkpoint).structure;
   const auto config = read_model_config(checkpoint->folder());
   return config ? config->structure : std::map<std::string, std::string>();
 }
 
-// Differences by themselves, not a model.
-bool is_vector_source(const TensorSource& source) {
-  return source.adapter() != nullptr ||
-         (source.checkpoint() != nullptr && is_vector(*source.checkpoint()));
-}
-
-const TensorInfo* only_tensor_of(const std::vector<TensorInfo>& tensors, Block block) {
-  const TensorInfo* found = nullptr;
-  for (const TensorInfo& tensor : tensors) {
-    const bool is_matrix = tensor.shape.size() == 2 && site_of(tensor.name).block == block;
-    if (!is_matrix) continue;
-    if (found != nullptr) return nullptr;
-    found = &tensor;
-  }
-  return found;
-}
-
 // The embedding of tied donors stands for their head, too.
 void add_head(NameMapping& mapping, const TensorSource& source, const TensorSource& target) {
-  const TensorInfo* head = only_tensor_of(target.tensors(), Block::kHead);
-  const TensorInfo* own = only_tensor_of(source.tensors(), Block::kEmbedding);
+  const TensorInfo* head = language_head_of(target.tensors());
+  const TensorInfo* own = token_embedding_of(source.tensors());
   if (head == nullptr || own == nullptr || !has_tied_head(source).value_or(true) ||
-      has_tied_head(target).value_or(false) ||
-      only_tensor_of(source.tensors(), Block::kHead) != nullptr)
+      has_tied_head(target).value_or(false) || language_head_of(source.tensors()) != nullptr)
     return;
   const auto at = std::find_if(
       mapping.tensors.begin(), mapping.tensors.end(),
@@ -164,8 +152,7 @@ void add_head(NameMapping& mapping, const TensorSource& source, const TensorSour
 
 }  // namespace
 
-TaskVector rename_terms(const TaskVector& vector,
-                        const std::function<NameMapping(const TensorSource&)>& mapping_for) {
+TaskVector rename_terms(const TaskVector& vector, const MappingFor& mapping_for) {
   auto form = std::make_shared<TaskVector::Form>(vector.form());
   Renamer renamer(mapping_for);
   for (Term& term : form->terms) renamer.rename(term);
@@ -179,7 +166,7 @@ TaskVector TaskVector::renamed(const NameMapping& mapping) const {
                       "a mapping with problems: " + mapping.problems.front(),
                       "one without",
                       "mask out what cannot be mapped"});
-  return rename_terms(*this, [&](const TensorSource&) { return mapping; });
+  return rename_terms(*this, [&](const TensorSource&, Absent) { return mapping; });
 }
 
 std::vector<NameMapping> TaskVector::name_mappings() const {
@@ -191,10 +178,8 @@ std::vector<NameMapping> TaskVector::name_mappings() const {
 }
 
 NameMapping mapping_onto(const TensorSource& source, const TensorSource& target,
-                         const CheckOptions& options) {
-  NameMapping mapping =
-      mapping_between(source.tensors(), target.tensors(),
-                      is_vector_source(source) ? Absent::kZero : Absent::kRefused);
+                         const CheckOptions& options, Absent absent) {
+  NameMapping mapping = mapping_between(source.tensors(), target.tensors(), absent);
   for (const TensorSource* model : {&source, &target}) {
     const std::string contradiction = contradicted_heads(mapping, structure_of(*model, mapping));
     if (contradiction.empty()) continue;
@@ -209,8 +194,9 @@ NameMapping mapping_onto(const TensorSource& source, const TensorSource& target,
 TaskVector under_names_of(const Checkpoint& target, const TaskVector& vector,
                           const CheckOptions& options) {
   const SourcePtr source = make_source(target);
-  return rename_terms(
-      vector, [&](const TensorSource& donor) { return mapping_onto(donor, *source, options); });
+  return rename_terms(vector, [&](const TensorSource& donor, Absent absent) {
+    return mapping_onto(donor, *source, options, absent);
+  });
 }
 
 namespace {

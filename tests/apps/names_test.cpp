@@ -173,10 +173,33 @@ TEST_F(Rows, InAnotherOrderAreNotJoined) {
 }
 
 TEST_F(Rows, InAnotherOrderAreKnownOfAStoredVector) {
-  const std::string own = "language_model.model.layers.1.self_attn.";
   expect_unlike({"inject", "target", "odd.safetensors", "-o", "new"}, kUnlike);
   expect_unlike({"inject", "odd-target", "plain.safetensors", "-o", "new"}, kUnlike);
   EXPECT_TRUE(ended_with(run({"inject", "odd-target", "odd.safetensors", "-o", "new"}), 0));
+}
+
+TEST_F(Rows, ThatTheVectorLeavesOutDoNotMatter) {
+  EXPECT_TRUE(ended_with(
+      run({"inject", "target", "odd-tuned - odd-base", "-o", "new", "--only", "block=mlp"}), 0));
+  EXPECT_TRUE(ended_with(
+      run({"inject", "target", "odd-tuned - base", "-o", "newer", "--except", "layer=1"}), 0));
+}
+
+TEST_F(Rows, OfStoredVectorsAreComparedWithoutTheirWeights) {
+  const Outcome outcome = run({"check", "plain.safetensors", "odd.safetensors"});
+  EXPECT_EQ(outcome.out.find("different starts"), std::string::npos) << outcome.out;
+}
+
+TEST_F(Names, AndVocabulariesMayDifferBoth) {
+  test::TinyModel larger = model_;
+  larger.vocab = model_.vocab + 4;
+  test::write_model(dir_ / "larger", larger,
+                    test::named(test::make_weights(larger, 1), {"language_model.model.", false}));
+  make_vector();
+  const Outcome refused = run({"inject", "larger", "v.safetensors", "-o", "new"});
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_TRUE(holds(refused.err, "vocabulary: model.embed_tokens.weight") ||
+              holds(refused.err, "vocabulary: language_model.model.embed_tokens.weight"));
 }
 
 TEST_F(Names, OfOneProjectionUnderTwoAreRefused) {

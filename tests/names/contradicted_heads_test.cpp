@@ -40,6 +40,10 @@ TEST(ContradictedHeads, RowsMustBeThoseOfTheHeads) {
         "");
     EXPECT_TRUE(
         holds(contradicted_heads(mapping, {{"num_attention_heads", "4"}}), "8, 4 and 4 rows"));
+    EXPECT_EQ(contradicted_heads(mapping, {{"num_attention_heads", "many"}}), "");
+    EXPECT_FALSE(
+        contradicted_heads(mapping, {{"num_attention_heads", "3"}, {"num_key_value_heads", "2"}})
+            .empty());
     EXPECT_TRUE(holds(contradicted_heads(mapping, {{"num_attention_heads", "4"},
                                                    {"num_key_value_heads", "2"},
                                                    {"head_dim", "4"}}),

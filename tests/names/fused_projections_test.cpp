@@ -39,8 +39,8 @@ TEST(FusedProjections, RowsThatAreNotThereAreToldFromTheOthers) {
 
 TEST(FusedProjections, RowsThatDoNotMakeUpTheWholeAreRefused) {
   constexpr std::int64_t kMost = INT64_MAX;
-  for (Rows rows : {Rows{9, 0, 0}, Rows{8, 4, 5}, Rows{16, 0, 0}, Rows{0, 8, 0}, Rows{0, 8, 8},
-                    Rows{20, 0, 0}, Rows{kMost, kMost, kMost}, Rows{-8, 0, 0}})
+  for (Rows rows : {Rows{9, 0, 0}, Rows{8, 4, 5}, Rows{8, 3, 5}, Rows{16, 0, 0}, Rows{0, 8, 0},
+                    Rows{0, 8, 8}, Rows{20, 0, 0}, Rows{kMost, kMost, kMost}, Rows{-8, 0, 0}})
     EXPECT_FALSE(complete_rows(attention(), 16, rows)) << rows[0] << rows[1] << rows[2];
   for (Rows rows : {Rows{5, 7, 0}, Rows{7, 0, 0}, Rows{kMost, kMost, 0}})
     EXPECT_FALSE(complete_rows(gate_up(), 12, rows)) << rows[0] << rows[1];

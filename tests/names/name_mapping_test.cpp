@@ -272,15 +272,53 @@ TEST(NameMapping, RowsThatCannotBeToldAreRefused) {
                       "qkv_proj.weight is [16, 8], q_proj [9, 8]"));
 }
 
+TEST(NameMapping, AModuleOfNoLayerHasNoPlace) {
+  const Tensors layer{tensor("layers.0.input_layernorm.weight", {8})};
+  for (const char* module : {"model.mlp.gate_up_proj.weight", "model.mlp.gate_proj.weight"}) {
+    const Tensors stray{tensor("model.layers.0.input_layernorm.weight", {8}),
+                        tensor(module, {8, 8})};
+    EXPECT_EQ(mapping_between(stray, layer).tensors.size(), 1u);
+    EXPECT_EQ(mapping_between(layer, stray).tensors.size(), 1u);
+  }
+}
+
+TEST(NameMapping, APartThatIsThereUnderTheNewNamesIsNotAbsent) {
+  const Tensors from{tensor("a.layers.0.self_attn.q_proj.weight", {8, 8})};
+  const Tensors to{tensor("a.layers.0.self_attn.k_proj.weight", {4, 8}),
+                   tensor("b.layers.0.self_attn.qkv_proj.weight", {16, 8})};
+  EXPECT_TRUE(refuses(mapping_between(from, to, Absent::kZero), "either could be meant"));
+}
+
+TEST(NameMapping, OfHundredsOfTowersIsNotRead) {
+  Tensors from, to;
+  for (int i = 0; i < 1000; ++i) {
+    from.push_back(tensor("a" + std::to_string(i) + ".layers.0.w", {2, 2}));
+    to.push_back(tensor("b" + std::to_string(i) + ".layers.0.w", {2, 2}));
+  }
+  EXPECT_TRUE(refuses(mapping_between(from, to), "1000 prefixes stand before layers"));
+}
+
+TEST(NameMapping, TheWayBackHasTheRowsOfEmbeddingsThatAreThere) {
+  Tensors larger = model({});
+  larger[0].shape[0] = 24;
+  const Tensors now = model({""});
+  const NameMapping back = inverse_of(mapping_between(larger, now), now);
+  const NameMapping::Tensor* embedding = named(back, "model.embed_tokens.weight");
+  ASSERT_NE(embedding, nullptr);
+  EXPECT_EQ(embedding->parts, (std::vector<NameMapping::Part>{{"embed_tokens.weight", 0, 20}}));
+}
+
 TEST(NameMapping, HasAWayBack) {
   for (const Names& to : {Names{"", true}, Names{"x.", false}}) {
     for (const Names& from : {Names{}, Names{"model.", true}}) {
       const NameMapping mapping = mapping_between(model(from), model(to));
-      const NameMapping back = inverse_of(mapping);
+      const NameMapping back = inverse_of(mapping, model(to));
       const NameMapping expected = mapping_between(model(to), model(from));
       ASSERT_EQ(back.tensors.size(), expected.tensors.size());
-      for (const NameMapping::Tensor& tensor : expected.tensors)
+      for (const NameMapping::Tensor& tensor : expected.tensors) {
+        ASSERT_NE(named(back, tensor.name), nullptr) << tensor.name;
         EXPECT_EQ(named(back, tensor.name)->parts, tensor.parts) << tensor.name;
+      }
     }
   }
 }

@@ -18,6 +18,15 @@ TEST(Tower, HasNoOtherTensors) {
     EXPECT_FALSE(tower_of(name)) << name;
 }
 
+TEST(Tower, IsAroundWhatHasItsPrefix) {
+  const Towers towers{"model.", "model.vision."};
+  EXPECT_EQ(tower_around("model.norm.weight", towers), "model.");
+  EXPECT_EQ(tower_around("model.vision.norm.weight", towers), "model.vision.");
+  EXPECT_EQ(tower_around("other.layers.0.w", towers), "other.");
+  EXPECT_FALSE(tower_around("lm_head.weight", towers));
+  EXPECT_EQ(tower_around("lm_head.weight", {""}), "");
+}
+
 TEST(Tower, IsCommonWhereATensorIs) {
   const auto tensors = [](std::vector<std::string> names) {
     std::vector<TensorInfo> infos(names.size());
@@ -27,7 +36,7 @@ TEST(Tower, IsCommonWhereATensorIs) {
   const auto a = tensors({"model.layers.0.a", "visual.blocks.0.a", "lm_head.weight"});
   const auto b = tensors({"model.layers.0.a", "visual.blocks.1.a", "lm_head.weight"});
   EXPECT_EQ(common_towers(a, b), (std::set<std::string_view>{"model."}));
-  EXPECT_EQ(towers_of(b), (std::set<std::string>{"model.", "visual."}));
+  EXPECT_EQ(towers_of(b), (Towers{"model.", "visual."}));
 }
 
 }  // namespace

@@ -243,7 +243,8 @@ def test_a_base_of_other_names(bases, run, suture, tmp_path):
     weights = load_file(base / "model.safetensors")
     renamed = lambda name: "language_model." + name
     save_file({renamed(name): tensor for name, tensor in weights.items()}, other / "model.safetensors", metadata={"format": "pt"})
-    adapter = make_adapter(base, tmp_path / "adapter", r=4, lora_alpha=8, target_modules=ATTENTION, modules_to_save=["lm_head"])
+    adapter = make_adapter(base, tmp_path / "adapter", r=4, lora_alpha=8, target_modules=ATTENTION, modules_to_save=["lm_head"],
+                           bias="all")
     suture("inject", base, f"{adapter} - {base}", "-o", tmp_path / "plain", "--dtype", "f32")
     done = run("inject", other, f"{adapter} - {other}", "-o", tmp_path / "out", "--dtype", "f32")
     assert done.returncode == 0 and "under the names of its base: model.* -> language_model.model.*" in done.stderr, done.stderr
@@ -288,6 +289,18 @@ def test_some_parts_of_a_fused_projection(targets, with_base, bases, suture, tmp
     assert set(got) == set(expected)
     for name, tensor in expected.items():
         assert torch.equal(got[name], tensor), name
+
+def test_a_copied_head_beside_positions(bases, run, tmp_path):
+    """GPT-2's embedding of positions is no second embedding of tokens."""
+    base = bases["gpt2"]
+    adapter = make_adapter(base, tmp_path / "adapter", r=4, lora_alpha=8, target_modules=["c_attn"], fan_in_fan_out=True)
+    path = adapter / "adapter_model.safetensors"
+    stored = load_file(path)
+    stored["base_model.model.lm_head.weight"] = open_base(base).state_dict()["transformer.wte.weight"].clone()
+    save_file(stored, path, metadata={"format": "pt"})
+    done = run("inject", base, f"{adapter} - {base}", "-o", tmp_path / "out", "--dtype", "f32")
+    assert done.returncode == 0, done.stderr
+
 
 @pytest.mark.parametrize("targets", [["c_attn"], ["c_attn", "c_proj", "c_fc"]])
 def test_conv1d(targets, bases, suture, tmp_path):

@@ -46,7 +46,8 @@ StateDict fused(int rows_of_queries, std::uint64_t seed, bool swapped = false) {
 TEST(WeightSample, TakesMatricesOnlySortedByName) {
   const StateDict weights = test::make_weights({}, 1);
   const WeightSample found = sample_of(weights);
-  EXPECT_EQ(found.tensors.size(), 22u);  // seven matrices in three layers, and the embedding
+  // In three layers two matrices once and five projections four times, and the embedding.
+  EXPECT_EQ(found.tensors.size(), 3 * (2 + 4 * 5) + 1u);
   EXPECT_TRUE(std::is_sorted(found.tensors.begin(), found.tensors.end()));
   EXPECT_EQ(found.elements.size(), found.tensors.size());
   EXPECT_EQ(found.values.size(), 32 * found.tensors.size());
@@ -87,8 +88,8 @@ TEST(WeightSample, FillsUpWhatASmallTensorLacks) {
 
 TEST(WeightSample, OfAFusedProjectionIsSpreadOverIt) {
   const WeightSample sample = sample_of(fused(64, 1));
-  EXPECT_EQ(sample.tensors.size(), 16u);
-  EXPECT_EQ(sample.tensors[3], "layers.0.self_attn.qkv_proj.weight[11/16]");
+  EXPECT_EQ(sample.tensors.size(), 32u);
+  EXPECT_EQ(sample.tensors[3], "layers.0.self_attn.qkv_proj.weight[11/32]");
   EXPECT_TRUE(std::is_sorted(sample.tensors.begin(), sample.tensors.end()));
 }
 
@@ -161,15 +162,34 @@ NameMapping joins(int rows_of_queries) {
 }
 
 TEST(Kinship, OfPartsMeetsEachOfThem) {
-  for (const int queries : {16, 64, 128}) {
+  for (const int queries : {16, 64, 224}) {
     const auto parts = kinship_of_parts(sample_of(fused(queries, 1)),
                                         sample_of(fused(queries, 1, true)), joins(queries));
     ASSERT_EQ(parts.size(), 3u) << queries;  // k, q, v
     EXPECT_NEAR(parts[0].kinship.cosine, 0, 0.4);
     EXPECT_EQ(parts[1].kinship.relative_distance, 0);
     EXPECT_NEAR(parts[2].kinship.cosine, 0, 0.4);
-    EXPECT_GE(parts[0].kinship.compared, 16u);
+    EXPECT_GE(parts[0].kinship.compared, 32u);
+    EXPECT_EQ(parts[0].old_name, "k");
+    EXPECT_EQ(parts[0].new_name, "layers.0.self_attn.qkv_proj.weight");
   }
+}
+
+TEST(Kinship, OfPartsCountsWhatIsThere) {
+  StateDict few;
+  few.set("x.self_attn.k_proj.weight", at::ones({2, 4}));
+  NameMapping mapping;
+  mapping.tensors.push_back({"x.self_attn.k_proj.weight", {{"x.self_attn.qkv_proj.weight", 4, 2}}});
+  const auto parts = kinship_of_parts(sample_of(few), sample_of(few), mapping);
+  ASSERT_EQ(parts.size(), 1u);
+  EXPECT_EQ(parts[0].kinship.compared, 8u);
+  EXPECT_EQ(parts[0].old_name, "x.self_attn.qkv_proj.weight");
+}
+
+TEST(Kinship, OfPartsTakesNoDamagedSampleAtItsWord) {
+  WeightSample none = sample({{"layers.0.self_attn.qkv_proj.weight", 1}});
+  none.elements[0] = 0;
+  EXPECT_TRUE(kinship_of_parts(none, none, joins(16)).empty());
 }
 
 TEST(Kinship, OfPartsThatAreCutOutIsThatOfTheirTensors) {
