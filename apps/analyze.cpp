@@ -66,12 +66,27 @@ std::vector<AnalyzedVector> open_vectors(const Arguments& arguments) {
 }
 
 // Names that were read as others are said: nothing else here would.
-void say_names(const Arguments& arguments, const std::vector<AnalyzedVector>& vectors) {
+void say_names_of_donors(const Arguments& arguments, const std::vector<AnalyzedVector>& vectors) {
   if (arguments.quiet) return;
   for (const AnalyzedVector& one : vectors)
     for (const NameMapping& mapping : one.vector.name_mappings())
       say("warning: names: the tuned model of " + printable(one.name) +
           " is read under the names of its base: " + mapping.to_string() + "\n");
+}
+
+std::vector<AnalyzedVector> named_alike(const Arguments& arguments,
+                                        std::vector<AnalyzedVector> vectors) {
+  CommonNames common = under_common_names(std::move(vectors));
+  if (arguments.quiet) return std::move(common.vectors);
+  for (const NamesRead& read : common.names) {
+    NameMapping shown;
+    shown.rules = read.rules;
+    say("warning: names: " + read.model + " is read under the names of " + read.under + ": " +
+        shown.to_string() + "\n");
+  }
+  for (const std::string& problem : common.problems)
+    say("warning: names: " + problem + "; what has no name in common is not compared\n");
+  return std::move(common.vectors);
 }
 
 // The model that --target names, seen to be fit for all vectors.
@@ -123,9 +138,10 @@ void write_files(const Arguments& arguments, const std::vector<AnalyzedVector>& 
 }  // namespace
 
 int run_analyze(const Arguments& arguments, MeasureSpectra measure_spectra) {
-  const std::vector<AnalyzedVector> vectors = open_vectors(arguments);
+  std::vector<AnalyzedVector> opened = open_vectors(arguments);
+  if (arguments.target.empty()) say_names_of_donors(arguments, opened);
+  const std::vector<AnalyzedVector> vectors = named_alike(arguments, std::move(opened));
   const RunOptions run = with_terminal(arguments);
-  if (arguments.target.empty()) say_names(arguments, vectors);
   const std::optional<Checkpoint> target = fit_target(arguments, vectors);
   const Analysis analysis = analyze(vectors, run);
   std::vector<RealisedChanges> realised;  // by vector

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "suture/error.h"
 #include "suture/task_vector.h"
 
 #include "common/command.h"
@@ -18,10 +19,13 @@
 namespace suture::apps {
 namespace {
 
+// An adapter, a difference, or anything with a scale; a stored vector goes as a model does.
 bool names_vector(const std::string& argument) {
+  const VectorArgument vector = parse_vector_argument(argument);
   std::error_code error;
-  if (std::filesystem::exists(argument, error)) return lora::is_adapter(argument);
-  return !parse_vector_argument(argument).subtrahend.empty() || lora::is_adapter(argument);
+  const bool has_scale =
+      vector.minuend != argument && std::filesystem::exists(vector.minuend, error);
+  return has_scale || !vector.subtrahend.empty() || lora::is_adapter(vector.minuend);
 }
 
 void append(Compatibility more, Compatibility& result) {
@@ -44,7 +48,15 @@ Compatibility check_named(const Arguments& arguments) {
   std::vector<Checkpoint> models;
   std::vector<std::string> vectors;
   for (const std::string& argument : arguments.positional) {
-    if (!models.empty() && names_vector(argument)) {
+    // First comes a model; whoever opens it says what else it is.
+    const bool is_first = models.empty() && parse_vector_argument(argument).subtrahend.empty();
+    if (!is_first && names_vector(argument)) {
+      if (models.empty())
+        throw UsageError({argument,
+                          {},
+                          "a difference",
+                          "a model first, which the others are compared with",
+                          {}});
       vectors.push_back(argument);
     } else {
       models.push_back(Checkpoint::open(argument));

@@ -26,13 +26,8 @@ InjectOptions options_from(const Arguments& arguments) {
 int run(const Arguments& arguments) {
   const Checkpoint target = Checkpoint::open(arguments.positional[0]);
   // Its metadata would go on claiming what is then no longer true.
-  if (is_vector(target)) {
-    throw UsageError({target.location(),
-                      {},
-                      "a task vector, not a model",
-                      "the model to inject into",
-                      "name several vectors behind the target to add them up"});
-  }
+  require_model(target, "the model to inject into",
+                "name several vectors behind the target to add them up");
   say_warnings(arguments, {target});
   const InjectReport report = inject(target, arguments.scale * sum_of_vectors(arguments),
                                      require_output(arguments), options_from(arguments));

@@ -520,7 +520,22 @@ VectorArgument parse_vector_argument(const std::string& text) {
   return argument;
 }
 
+namespace {
+
+// A minus without blanks is part of a name, and only one is read.
+void refuse_odd_minus(const VectorArgument& argument) {
+  const std::string& last = argument.subtrahend.empty() ? argument.minuend : argument.subtrahend;
+  const bool is_name = is_there(last) || last.find('/') != std::string::npos;
+  const std::size_t minus = last.find('-');
+  if (is_name || minus == std::string::npos) return;
+  refuse("no file or folder '" + printable(last) + "'",
+         "VECTOR or 'TUNED - BASE', with a blank on each side of one minus");
+}
+
+}  // namespace
+
 TaskVector open_vector(const VectorArgument& argument) {
+  refuse_odd_minus(argument);
   if (argument.subtrahend.empty()) return TaskVector::open(argument.minuend);
   if (lora::is_adapter(argument.minuend))
     return TaskVector::open(argument.minuend, Checkpoint::open(argument.subtrahend));

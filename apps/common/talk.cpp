@@ -20,12 +20,8 @@ void say_warnings(const Arguments& arguments, const std::vector<Checkpoint>& mod
 
 Checkpoint open_target(const Arguments& arguments, const std::string& location) {
   Checkpoint target = Checkpoint::open(location);
-  if (is_vector(target))
-    throw UsageError({target.location(),
-                      {},
-                      "a task vector, not a model",
-                      "the model that the vector is added to",
-                      "name the target first, then the vectors"});
+  require_model(target, "the model that the vector is added to",
+                "name the target first, then the vectors");
   say_warnings(arguments, {target});
   return target;
 }

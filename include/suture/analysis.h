@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "suture/compatibility.h"
 #include "suture/run_options.h"
 #include "suture/task_vector.h"
 
@@ -67,10 +68,25 @@ struct Analysis {
 struct AnalyzedVector {
   std::string name;
   TaskVector vector;
-  /// What relative norms are relative to. By default the base that the vector was formed with, or
-  /// the base norms that a stored vector carries.
+  /// What relative norms are relative to, under the vector's names where one reading of its own is
+  /// clear. By default the base that the vector was formed with, or the base norms that a stored
+  /// vector carries.
   std::optional<Checkpoint> base;
 };
+
+/// Vectors under the names of the first, which `analyze` compares by name.
+struct CommonNames {
+  std::vector<AnalyzedVector> vectors;
+  std::vector<NamesRead> names;  ///< Empty where all names agree, bases' included.
+  /// Why some are as they were although their names look related: what has no name in common is
+  /// not compared.
+  std::vector<std::string> problems;
+};
+
+/// Reads the names of vectors as those of the first where one reading is clear
+/// (suture/name_mapping.h), and tells of the bases that `analyze` will read so. Throws UsageError
+/// where coefficients by layer stand in the way.
+CommonNames under_common_names(std::vector<AnalyzedVector> vectors);
 
 /// Measures all vectors in one streaming pass, sums in float64 by the numerics contract: the result
 /// is the same for any number of threads and any memory budget. Throws UsageError for no vector,

@@ -4,12 +4,16 @@
 #include <cmath>
 #include <functional>
 #include <map>
+#include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "suture/error.h"
 #include "suture/site.h"
 
 #include "analysis/analyzed_base.h"
+#include "names/mapped_source.h"
 #include "surgery/measure.h"
 #include "surgery/vector_metadata.h"
 
@@ -113,6 +117,25 @@ bool layer_order(const AnalysisRow& a, const AnalysisRow& b) {
   return std::stoi(a.name) < std::stoi(b.name);
 }
 
+// What a tensor of a stored vector is called in its metadata.
+std::string stored_name(const TensorSource& vector, const std::string& name) {
+  const TensorInfo* info = vector.find(name);
+  const std::string stored = info == nullptr ? "" : vector.stored_as(*info);
+  return stored.empty() ? name : stored;
+}
+
+// Of tensors together, where the norms of all are known.
+std::optional<double> squares_of(const std::vector<std::string>& names,
+                                 const std::map<std::string, double>& norms) {
+  double squares = 0;
+  for (const std::string& name : names) {
+    const auto at = norms.find(name);
+    if (at == norms.end()) return std::nullopt;
+    squares += at->second * at->second;
+  }
+  return squares;
+}
+
 // Base norms from a stored vector's metadata, where the pass measured none.
 void add_stored_base_norms(const AnalyzedVector& analyzed, std::size_t position,
                            std::vector<TensorMeasures>& tensors) {
@@ -121,12 +144,19 @@ void add_stored_base_norms(const AnalyzedVector& analyzed, std::size_t position,
   const Checkpoint* checkpoint = terms.front().minuend->checkpoint();
   if (checkpoint == nullptr || !is_vector(*checkpoint)) return;
   const auto norms = require_vector(*checkpoint).base_norms;
+  const NameMapping* mapping = mapping_of(*terms.front().minuend);
+  std::map<std::string, std::vector<std::string>> parts;  // of joined tensors
+  if (mapping != nullptr)
+    for (const NameMapping::Tensor& tensor : mapping->tensors)
+      for (const NameMapping::Part& part : tensor.parts) parts[tensor.name].push_back(part.name);
   for (TensorMeasures& tensor : tensors) {
-    const TensorInfo* info = terms.front().minuend->find(tensor.name);
-    const std::string stored = info == nullptr ? "" : terms.front().minuend->stored_as(*info);
-    const auto at = norms.find(stored.empty() ? tensor.name : stored);
-    if (at != norms.end() && tensor.values[position].count > 0)
-      tensor.base_squares[position] = at->second * at->second;
+    if (tensor.values[position].count == 0) continue;
+    const auto joined = parts.find(tensor.name);
+    const auto squares =
+        joined != parts.end() && joined->second.size() > 1
+            ? squares_of(joined->second, norms)
+            : squares_of({stored_name(*terms.front().minuend, tensor.name)}, norms);
+    if (squares) tensor.base_squares[position] = *squares;
   }
 }
 

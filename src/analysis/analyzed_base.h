@@ -1,18 +1,17 @@
 #pragma once
 
 #include "suture/analysis.h"
+#include "suture/name_mapping.h"
 
 #include "surgery/form.h"
-#include "surgery/sparse_source.h"
 
 namespace suture {
 
-/// What a vector is compared with: the base given, or the one it was formed with, which of one
-/// difference is its subtrahend; null where there is neither.
-inline SourcePtr base_of(const AnalyzedVector& analyzed) {
-  if (analyzed.base) return open_source(*analyzed.base);
-  const auto& terms = analyzed.vector.form().terms;
-  return terms.size() == 1 ? terms.front().subtrahend : nullptr;
-}
+/// What a vector is compared with, under the vector's names: the base given, or the one it was
+/// formed with, which of one difference is its subtrahend; null where there is neither.
+SourcePtr base_of(const AnalyzedVector& analyzed);
+
+/// How the names of the base given are read: from the vector's to the base's. Empty without one.
+NameMapping mapping_onto_base(const AnalyzedVector& analyzed);
 
 }  // namespace suture

@@ -21,7 +21,7 @@ struct AdapterFacts {
   bool replaces_embedding = false;  ///< By one of its own, which leaves a tied head behind.
   std::optional<Checkpoint> base;   ///< The base that was given with it.
   std::vector<std::string> whole;   ///< Tensors that it replaces, by its own names.
-  std::vector<std::string> copied_heads;  ///< It stores them, and they are what a tied head gets.
+  std::vector<std::string> copies;  ///< Token matrices that it stores and that are the base's.
 };
 
 /// Where tensors come from: a checkpoint on disk or a state dict in memory. Safe to read from

@@ -22,6 +22,7 @@
 #include "lora/adapter_tensors.h"
 #include "names/mapped_source.h"
 #include "names/name_mapping.h"
+#include "names/token_matrices.h"
 
 namespace suture::lora {
 namespace {
@@ -145,8 +146,8 @@ class AdapterSource final : public TensorSource {
   Part& add_part(const std::string& name, std::vector<std::int64_t> shape);
   std::vector<std::int64_t> weight_shape(const StoredFactors& stored, bool transposed_weight) const;
   bool is_transposed(const std::string& name, const StoredFactors& stored, bool by_config);
-  void drop_copied_heads();
-  bool is_copied_head(const std::string& name, const Part& part) const;
+  void drop_copies();
+  bool is_copy(const std::string& name, const Part& part) const;
   void refuse_guessed_squares() const;
   [[noreturn]] void refuse_square(const TensorInfo& factor) const;
   void read_difference(const Part& part, std::uint64_t first, std::size_t count, float* out) const;
@@ -295,34 +296,34 @@ void AdapterSource::add_whole(const std::string& name, const TensorInfo& tensor)
   if (!part.has_factors()) facts_.whole.push_back(name);
 }
 
-// PEFT stores a tied head beside its embedding, though it is nothing of its own.
-void AdapterSource::drop_copied_heads() {
+// PEFT stores embeddings, and a head that is tied to one, though nothing of them was trained.
+void AdapterSource::drop_copies() {
   if (!base_) return;
-  for (auto at = parts_.begin(); at != parts_.end();) {
-    if (!is_copied_head(at->first, at->second)) {
-      ++at;
-      continue;
-    }
-    facts_.copied_heads.push_back(at->first);
-    facts_.whole.erase(std::remove(facts_.whole.begin(), facts_.whole.end(), at->first),
+  for (const auto& [name, part] : parts_)
+    if (is_copy(name, part)) facts_.copies.push_back(name);
+  for (const std::string& name : facts_.copies) {
+    facts_.whole.erase(std::remove(facts_.whole.begin(), facts_.whole.end(), name),
                        facts_.whole.end());
-    shapes_.erase(at->first);
-    at = parts_.erase(at);
+    shapes_.erase(name);
+    parts_.erase(name);
   }
 }
 
-// Whether it is the embedding that the adapter stores, or else the base's.
-bool AdapterSource::is_copied_head(const std::string& name, const Part& part) const {
-  if (part.whole == nullptr || part.has_factors() || part.base->name == name) return false;
-  const auto embedding = parts_.find(part.base->name);
+// Whether an embedding is the base's; or a head that the base ties, the embedding that the adapter
+// stores, or else the base's.
+bool AdapterSource::is_copy(const std::string& name, const Part& part) const {
+  const bool is_tied_head = part.base != nullptr && part.base->name != name;
+  const bool is_embedding = site_of(name).block == Block::kEmbedding;
+  if (part.whole == nullptr || part.has_factors() || !(is_tied_head || is_embedding)) return false;
+  const auto embedding = is_tied_head ? parts_.find(part.base->name) : parts_.end();
   const bool has_embedding = embedding != parts_.end() && embedding->second.whole != nullptr;
   constexpr std::uint64_t kPiece = 1 << 16;
-  std::vector<float> head(kPiece), other(kPiece, 0.0f);
+  std::vector<float> own(kPiece), other(kPiece, 0.0f);
   for (std::uint64_t first = 0; first < part.whole->elements; first += kPiece) {
     const auto count = static_cast<std::size_t>(std::min(kPiece, part.whole->elements - first));
-    read_difference(part, first, count, head.data());
+    read_difference(part, first, count, own.data());
     if (has_embedding) read_difference(embedding->second, first, count, other.data());
-    if (!std::equal(head.begin(), head.begin() + static_cast<std::ptrdiff_t>(count), other.begin()))
+    if (!std::equal(own.begin(), own.begin() + static_cast<std::ptrdiff_t>(count), other.begin()))
       return false;
   }
   return true;
@@ -330,13 +331,15 @@ bool AdapterSource::is_copied_head(const std::string& name, const Part& part) co
 
 void AdapterSource::finish(const AdapterConfig& config, const std::string& config_text) {
   refuse_guessed_squares();
-  drop_copied_heads();
+  drop_copies();
   digest_.update(config_text);
   facts_.digest = to_hex(digest_.finish());
   facts_.trained_on = config.base_model;
   facts_.keeps_tied = config.keeps_tied;
+  const bool head_follows =
+      std::any_of(facts_.copies.begin(), facts_.copies.end(), is_language_head);
   facts_.replaces_embedding =
-      facts_.copied_heads.empty() && saves_embedding(config.modules_to_save, facts_.whole);
+      !head_follows && saves_embedding(config.modules_to_save, facts_.whole);
   for (auto& [name, shape] : shapes_) tensors_.push_back(dense_info(name, shape, file_));
   for (const TensorInfo& tensor : tensors_) by_name_.emplace(tensor.name, &tensor);
 }

@@ -22,8 +22,8 @@ bool is_adapter(const std::string& location);
 /// `base`, which must then be given; to such a difference that of factors is added where there is
 /// both. With a base, every tensor must be one of the base's, of its shape; where the base has
 /// other names that the adapter's can be read as (names/name_mapping.h), the source has the base's.
-/// A head that the base does not store is told from its embedding, and left out where it is a mere
-/// copy.
+/// A head that the base does not store is told from its embedding. An embedding that is the base's
+/// own, and a tied head that is a copy of its embedding, are left out.
 ///
 /// Throws UsageError when there is no adapter, when it is not linear (DoRA, ...; see
 /// `parse_adapter_config`) or stores whole tensors and there is no base; FormatError for damaged

@@ -25,6 +25,8 @@
 #include "lora/adapter_writer.h"
 #include "lowrank/adapter_layout.h"
 #include "lowrank/low_rank.h"
+#include "names/fused_projections.h"
+#include "names/tower.h"
 #include "stream/weights_writer.h"
 #include "stream/worker_pool.h"
 #include "surgery/injected_tensors.h"
@@ -34,6 +36,7 @@
 #include "surgery/plan.h"
 #include "surgery/sparse_source.h"
 #include "surgery/term_reader.h"
+#include "surgery/vector_metadata.h"
 
 namespace suture {
 namespace {
@@ -89,6 +92,7 @@ class LoraExtraction {
     report_ = std::move(report);
     report_.dry_run = options_.dry_run;
     read_base();
+    warn_of_odd_names();
     list_tensors();
     if (options_.dry_run) {
       foresee();
@@ -106,6 +110,7 @@ class LoraExtraction {
 
  private:
   void read_base();
+  void warn_of_odd_names();
   void list_tensors();
   void list_tensor(const std::string& name);
   void require_one_matrix() const;
@@ -168,6 +173,29 @@ void LoraExtraction::read_base() {
   for (const TensorInfo& tensor : base_->tensors())
     if (const std::string module = module_of(tensor.name); !module.empty())
       content_.model_modules.insert(module);
+}
+
+// PEFT goes by the names of the modules that transformers builds, whatever those in the file are.
+void LoraExtraction::warn_of_odd_names() {
+  const std::string& architecture = config_.architecture;
+  const bool is_decoder = architecture.size() > 11 &&
+                          architecture.compare(architecture.size() - 11, 11, "ForCausalLM") == 0;
+  const bool splits = architecture.rfind("Llama", 0) == 0 || architecture.rfind("Qwen", 0) == 0 ||
+                      architecture.rfind("Mistral", 0) == 0 || architecture.rfind("Gemma", 0) == 0;
+  for (const TensorInfo& tensor : base_->tensors()) {
+    const auto tower = tower_of(tensor.name);
+    const bool has_prefix = !tower || tower->find("model.") == 0 ||
+                            tower->find("transformer.") == 0 || tower->find("gpt_neox.") == 0;
+    const bool is_odd = (is_decoder && !has_prefix) || (splits && is_fused_projection(tensor.name));
+    if (!is_odd) continue;
+    report_.compatibility.findings.push_back(
+        {Severity::kWarning, "names",
+         printable(base_->name()) + " calls a tensor " + printable(tensor.name) +
+             ", which is not what transformers calls its module in a " + printable(architecture),
+         "PEFT may load the adapter onto nothing",
+         "give the base the names that transformers writes, and extract again"});
+    return;
+  }
 }
 
 void LoraExtraction::list_tensors() {
@@ -478,6 +506,7 @@ LoraReport extract_lora(const Checkpoint& tuned, const Checkpoint& base, const s
   const SourcePtr base_source = open_source(base);
   SourcePtr tuned_source = open_source(tuned);
   refuse_unfit_output(path, options, {tuned_source, base_source});
+  for (const Checkpoint& model : {tuned, base}) require_model(model, "two models");
   LoraReport report;
   report.compatibility = check({base, tuned}, options.check);
   require_fit(report.compatibility);
@@ -505,6 +534,7 @@ LoraReport extract_lora(const TaskVector& vector, const Checkpoint& base, const 
   std::vector<SourcePtr> sources = sources_of(vector.form());
   sources.push_back(base_source);
   refuse_unfit_output(path, options, sources);
+  require_model(base, "the model that the adapter is for");
   LoraReport report;
   report.compatibility = check(base, vector, options.check);
   require_fit(report.compatibility);

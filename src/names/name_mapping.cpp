@@ -222,16 +222,22 @@ class TowerReader {
     return {};
   }
 
+  static std::string shown_shape(const TensorInfo& tensor) {
+    const std::string shape = to_string(tensor.shape);
+    return is_computable(tensor.dtype) ? shape : std::string(name_of(tensor.dtype)) + " " + shape;
+  }
+
   void fail_to_fit(const TensorInfo& whole, const std::vector<FusedPart>& parts) {
-    std::string modules, shapes;
+    std::string modules, shapes, absent;
     for (const FusedPart& part : parts) {
+      if (!is_there(part)) absent += (absent.empty() ? "" : " and ") + printable(part.name);
       if (!is_there(part)) continue;
       modules += (modules.empty() ? "" : " + ") +
                  std::string(last_part(part.name.substr(0, part.name.rfind('.'))));
-      shapes += (shapes.empty() ? "" : " + ") + to_string(part.tensor->shape);
+      shapes += (shapes.empty() ? "" : " + ") + shown_shape(*part.tensor);
     }
-    fail(printable(whole.name) + " is " + to_string(whole.shape) + ", " + printable(modules) + " " +
-         shapes);
+    fail(printable(whole.name) + " is " + shown_shape(whole) + ", " + printable(modules) + " " +
+         shapes + (absent.empty() ? "" : ", which leaves no rows for " + absent));
   }
 
   void note(const FusionPlace& place, bool joins, const std::vector<FusedPart>& parts) {
@@ -355,8 +361,8 @@ class Mapper {
     if (valid.size() > 1) {
       std::string places;
       for (const Reading& reading : valid)
-        places += (places.empty() ? "" : " or ") + printable(reading.to) + "*";
-      result_.problems.push_back(printable(tower) + "* could be " + places);
+        places += (places.empty() ? "" : " or ") + shown_tower(reading.to);
+      result_.problems.push_back(shown_tower(tower) + " could be " + places);
     } else if (valid.size() == 1) {
       chosen.push_back(std::move(valid.front()));
     } else {
@@ -369,8 +375,8 @@ class Mapper {
     for (const Reading& reading : chosen) {
       const auto [at, is_new] = owners.emplace(reading.to, reading.from);
       if (!is_new)
-        result_.problems.push_back(printable(at->second) + "* and " + printable(reading.from) +
-                                   "* could both be " + printable(reading.to) + "*");
+        result_.problems.push_back(shown_tower(at->second) + " and " + shown_tower(reading.from) +
+                                   " could both be " + shown_tower(reading.to));
       if (!reading.also_by_own_name.empty())
         result_.problems.push_back(printable(reading.also_by_own_name) +
                                    " is there under its own name, and as " + reading.shown());

@@ -4,6 +4,8 @@
 #include <initializer_list>
 #include <unordered_set>
 
+#include "suture/error.h"
+
 namespace suture {
 namespace {
 
@@ -49,6 +51,10 @@ std::optional<std::string_view> tower_around(std::string_view name, const Towers
     if (towers.count(name.substr(0, dot + 1)) > 0) return name.substr(0, dot + 1);
   }
   return towers.count("") > 0 ? std::optional(name.substr(0, 0)) : std::nullopt;
+}
+
+std::string shown_tower(const std::string& tower) {
+  return tower.empty() ? "names without prefix" : printable(tower) + "*";
 }
 
 std::set<std::string_view> common_towers(const std::vector<TensorInfo>& a,

@@ -26,6 +26,9 @@ Towers towers_of(const std::vector<TensorInfo>& tensors);
 /// it has. None beside all of them.
 std::optional<std::string_view> tower_around(std::string_view name, const Towers& towers);
 
+/// A tower for people: `model.*`, or `names without prefix`.
+std::string shown_tower(const std::string& tower);
+
 /// No model has more towers; with more, names are not compared tower by tower.
 inline constexpr std::size_t kMostTowers = 32;
 

@@ -240,7 +240,8 @@ std::string to_text(const ExtractReport& report) {
 }
 
 std::string to_text(const InjectReport& report) {
-  std::string text = std::to_string(report.computed_tensors) + " tensors computed, " +
+  std::string text = std::to_string(report.computed_tensors) +
+                     (report.computed_tensors == 1 ? " tensor" : " tensors") + " computed, " +
                      std::to_string(report.copied_tensors) + " copied as they were; " +
                      human_bytes(report.bytes_written) + "\n";
   if (report.mapped_rows > 0)

@@ -133,7 +133,7 @@ void compare_tied_adapter(Comparison& c) {
     const std::string changes = c.other.name + " changes " + printable(tensor.name);
     if (block == Block::kHead && !c.other.adapter->keeps_tied) {
       c.report(Severity::kBlocker, "tied", changes + ", which " + c.reference.name + " ties",
-               "the head would leave the embedding behind",
+               "one matrix is head and embedding there, and this was trained for the head alone",
                "untie the target first, or --allow tied to leave the head's part out");
     } else if (is_whole && c.other.adapter->replaces_embedding && !c.other.adapter->keeps_tied) {
       c.report(Severity::kBlocker, "tied",
@@ -143,7 +143,9 @@ void compare_tied_adapter(Comparison& c) {
     } else if (block == Block::kEmbedding) {
       c.report(Severity::kWarning, "tied",
                changes + ", which is the head of " + c.reference.name + ", too",
-               "both change, as they do when PEFT merges it", "");
+               c.other.adapter->keeps_tied ? "both change as one"
+                                           : "both change, as they do when PEFT merges it",
+               "");
     }
   }
 }
@@ -152,11 +154,11 @@ void compare_tied_adapter(Comparison& c) {
 
 void compare_configs(Comparison& c) {
   compare_models(c);
-  if (c.other.adapter != nullptr && !c.other.adapter->copied_heads.empty()) {
+  if (c.other.adapter != nullptr && !c.other.adapter->copies.empty()) {
     c.report(Severity::kNote, "tied",
-             c.other.name + " stores " + list_some(c.other.adapter->copied_heads) +
-                 ", a copy of the embedding",
-             "the head follows the embedding", "");
+             c.other.name + " stores a copy of " + list_some(c.other.adapter->copies),
+             "nothing of it was trained: it stays as it is, and a tied head follows its embedding",
+             "");
   }
   compare_tied_adapter(c);
 }

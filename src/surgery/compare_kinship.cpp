@@ -18,8 +18,9 @@ std::string percent(double share) {
 }
 
 // A part is unlike the other's where it points elsewhere than a fine-tuning would: of rows that are
-// not its own, the cosine is about 0. Kin that have moved far apart differ more from part to part.
-constexpr double kUnlikeCosine = 0.5, kUnlikeDrop = 0.3;
+// not its own, the cosine is about 0. Kin that have moved far apart differ more from part to part,
+// and nothing is told by parts of next to nothing.
+constexpr double kUnlikeCosine = 0.3, kUnlikeDrop = 0.4, kLeastRms = 0.1;
 constexpr std::size_t kEnoughWeights = 16;
 
 const WeightSample& reference_sample(const Comparison& c) {
@@ -27,7 +28,8 @@ const WeightSample& reference_sample(const Comparison& c) {
 }
 
 void compare_wholes(Comparison& c) {
-  const Kinship kinship = kinship_of(c.other.sample, reference_sample(c));
+  const Kinship kinship =
+      kinship_of_others(c.other.sample, reference_sample(c), c.other.sample_names);
   if (kinship.compared == 0) return;
   if (!std::isfinite(kinship.relative_distance)) {
     return c.report(Severity::kWarning, "kinship",
@@ -44,7 +46,8 @@ void compare_wholes(Comparison& c) {
              "these look like two trainings from different starts: a difference between them is no "
              "skill, and does not transfer",
              "use models fine-tuned from one start, or --allow kinship");
-  } else if (kinship.relative_distance == 0 && !c.other.is_vector) {
+  } else if (kinship.relative_distance == 0 && !c.other.is_vector && !c.reference.is_vector &&
+             !c.other.is_base) {
     c.report(Severity::kNote, "kinship",
              "no difference found between " + c.other.name + " and " + c.reference.name + " in " +
                  std::to_string(kinship.compared) + " sampled weights",
@@ -63,12 +66,14 @@ void compare_kinship(Comparison& c) {
 
 void compare_parts(Comparison& c, const WeightSample& other, const WeightSample& reference,
                    const NameMapping& names, OwnNames own) {
-  const Kinship whole = kinship_of(other, reference);
+  const Kinship whole = kinship_of_others(other, reference, names);
   if (whole.relative_distance >= kStrangerDistance) return;
   const double least = std::min(kUnlikeCosine, whole.cosine - kUnlikeDrop);
   std::vector<std::string> unlike;
   for (const PartKinship& part : kinship_of_parts(other, reference, names)) {
-    if (part.kinship.compared >= kEnoughWeights && part.kinship.cosine < least &&
+    const bool is_telling =
+        part.kinship.compared >= kEnoughWeights && part.kinship.rms >= kLeastRms * whole.rms;
+    if (is_telling && part.kinship.cosine < least &&
         c.other.reaches(own == OwnNames::kOld ? part.old_name : part.new_name))
       unlike.push_back(printable(part.name));
   }

@@ -38,10 +38,10 @@ void report_readings(Comparison& c) {
       contradicted_heads(c.other.own_mapping, c.other.config.structure);
   if (!contradiction.empty()) problems.push_back(contradiction + " by the config of its base");
   for (const std::string& problem : problems) {
-    c.report(
-        Severity::kBlocker, "names", "in " + c.other.name + ", " + problem,
-        "its names are not those of " + c.reference.name + ", and no reading of them is certain",
-        "use models with the same names, or --allow names to leave them unmapped");
+    c.report(Severity::kBlocker, "names",
+             c.other.name + " under the names of " + c.reference.name + ": " + problem,
+             "their names differ, and no reading of them is certain",
+             "use models with the same names, or --allow names to leave them unmapped");
   }
 }
 
@@ -95,12 +95,12 @@ void report_second_towers(Comparison& c, const ByName& reference) {
     if (shared.count(tower) > 0) continue;
     for (const std::string_view own : shared) {
       if (!holds_again(reference, own, tower)) continue;
-      c.report(Severity::kWarning, "names",
-               c.reference.name + " holds all of " + printable(std::string(own)) + "* as " +
-                   printable(tower) + "* as well",
-               "the first alone is compared and changed; where both are one model, the other "
-               "would stay behind",
-               "remove one of them from the model if they are the same weights");
+      c.report(Severity::kBlocker, "names",
+               c.reference.name + " holds all of " + shown_tower(std::string(own)) + " as " +
+                   shown_tower(tower) + " as well",
+               "the first alone would be changed; where both are one model, that is half of it",
+               "remove one of them from the model if they are the same weights, or --allow names "
+               "to change the first");
     }
   }
 }

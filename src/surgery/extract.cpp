@@ -49,6 +49,8 @@ class Extraction {
       : tuned_(std::move(adapter)), base_(open_source(base)), path_(path), options_(options) {}
 
   ExtractReport run() {
+    for (const Checkpoint& model : {*tuned_->checkpoint(), *base_->checkpoint()})
+      require_model(model, "models to subtract", "a stored vector is a difference already");
     refuse_output_on_sources(path_, {tuned_, base_});
     refuse_unwritable(path_, options_.replace_existing);
     report_.compatibility = check_donors();

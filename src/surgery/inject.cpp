@@ -107,7 +107,8 @@ void Injection::note_unused_vector_tensors() {
     const TensorInfo* own = target_->find(name);
     if (own != nullptr && is_computable(own->dtype) && tensors_->used(name)) continue;
     const bool has_floats = own != nullptr && is_computable(own->dtype);
-    const bool tied = has_floats || (own == nullptr && site_of(name).block == Block::kHead);
+    const bool tied = has_floats || (own == nullptr && tensors_->ties_head() &&
+                                     site_of(name).block == Block::kHead);
     report_.left_out.push_back(printable(name) +
                                (tied             ? " (the target's head is tied to its embedding)"
                                 : own == nullptr ? " (no tensor of the target)"

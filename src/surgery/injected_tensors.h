@@ -34,6 +34,9 @@ class InjectedTensors {
   /// Rows matched by token text in the tensor with the most of them.
   std::size_t mapped_rows() const { return mapped_rows_; }
 
+  /// Whether the target's head is its embedding.
+  bool ties_head() const { return !embedding_.empty(); }
+
  private:
   bool maps_rows() const { return vocabulary_ == VocabularyPolicy::kCommon; }
   std::vector<ActiveTerm> terms_for(const TensorInfo& tensor);

@@ -7,7 +7,6 @@
 #include <map>
 #include <string_view>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
 
 #include "suture/error.h"
@@ -43,7 +42,7 @@ struct Stretch {
 std::uint64_t stretch_count(const std::string& tensor) {
   const auto place = fusion_place_of(tensor);
   if (!place) return 1;
-  return place->is_fused ? 32 : 4;
+  return place->is_fused ? 32 : 8;
 }
 
 // A matrix as it is sampled, by name and size.
@@ -59,7 +58,7 @@ std::vector<Stretch> stretches_of(const std::string& tensor, std::uint64_t eleme
   return stretches;
 }
 
-// `q_proj.weight` of `q_proj.weight[1/4]`.
+// `q_proj.weight` of `q_proj.weight[1/8]`.
 std::string_view tensor_of(std::string_view stretch) {
   return stretch.back() == ']' ? stretch.substr(0, stretch.rfind('[')) : stretch;
 }
@@ -119,6 +118,7 @@ class PairSums {
   Kinship kinship() const {
     Kinship kinship;
     kinship.compared = compared_;
+    if (compared_ > 0) kinship.rms = std::sqrt(squares_b_ / static_cast<double>(compared_));
     if (distance_ > 0) kinship.relative_distance = std::sqrt(distance_ / squares_b_);
     const double squares = squares_a_ * squares_b_;
     kinship.cosine = squares > 0 ? dot_ / std::sqrt(squares) : 0;
@@ -138,7 +138,13 @@ struct PartSums {
   PairSums pairs;
 };
 
-// Calls `visit(name, values of a, values of b, elements)` for what both samples hold of one size.
+// What two samples hold under one name, of one size.
+struct Common {
+  const std::string& name;
+  const float *a, *b;
+  std::uint64_t elements;  // of the whole tensor
+};
+
 template <typename Visit>
 void for_each_common(const WeightSample& a, const WeightSample& b, Visit&& visit) {
   for (std::size_t i = 0, j = 0; i < a.tensors.size() && j < b.tensors.size();) {
@@ -147,7 +153,8 @@ void for_each_common(const WeightSample& a, const WeightSample& b, Visit&& visit
       continue;
     }
     if (a.elements[i] == b.elements[j])
-      visit(a.tensors[i], &a.values[i * kPerTensor], &b.values[j * kPerTensor], a.elements[i]);
+      visit(Common{a.tensors[i], &a.values[i * kPerTensor], &b.values[j * kPerTensor],
+                   a.elements[i]});
     ++i, ++j;
   }
 }
@@ -167,6 +174,30 @@ const NameMapping::Part* part_at(const NameMapping::Tensor& joined, const Stretc
   }
   return nullptr;
 }
+
+// Of a mapping, by new names: tensors that it joins, and those that it cuts out of fused ones.
+class RegroupedTensors {
+ public:
+  explicit RegroupedTensors(const NameMapping& names) {
+    for (const NameMapping::Tensor& tensor : names.tensors) {
+      const bool is_cut = tensor.parts.size() == 1 && !is_fused_projection(tensor.name) &&
+                          is_fused_projection(tensor.parts.front().name);
+      if (tensor.parts.size() > 1 || is_cut) tensors_.emplace(tensor.name, &tensor);
+    }
+  }
+
+  bool has(std::string_view name) const { return tensors_.count(name) > 0; }
+
+  // What a stretch of such a tensor is made from, if it is one part alone.
+  const NameMapping::Part* part_of(std::string_view name, const Stretch& stretch,
+                                   std::uint64_t elements) const {
+    const NameMapping::Tensor& tensor = *tensors_.at(name);
+    return tensor.parts.size() == 1 ? &tensor.parts.front() : part_at(tensor, stretch, elements);
+  }
+
+ private:
+  std::unordered_map<std::string_view, const NameMapping::Tensor*> tensors_;
+};
 
 constexpr char kHexDigits[] = "0123456789abcdef";
 
@@ -207,42 +238,37 @@ WeightSample sample_weights(const TensorSource& source) {
 
 Kinship kinship_of(const WeightSample& a, const WeightSample& b) {
   PairSums sums;
-  for_each_common(a, b,
-                  [&](const std::string&, const float* mine, const float* theirs, std::uint64_t) {
-                    sums.add(mine, theirs);
-                  });
+  for_each_common(a, b, [&](const Common& common) { sums.add(common.a, common.b); });
   return sums.kinship();
+}
+
+Kinship kinship_of_others(const WeightSample& a, const WeightSample& b, const NameMapping& names) {
+  const RegroupedTensors regrouped(names);
+  PairSums sums;
+  for_each_common(a, b, [&](const Common& common) {
+    if (!regrouped.has(tensor_of(common.name))) sums.add(common.a, common.b);
+  });
+  const Kinship others = sums.kinship();
+  return others.compared > 0 ? others : kinship_of(a, b);
 }
 
 std::vector<PartKinship> kinship_of_parts(const WeightSample& a, const WeightSample& b,
                                           const NameMapping& names) {
-  std::unordered_map<std::string_view, const NameMapping::Tensor*> joined, cut;
-  for (const NameMapping::Tensor& tensor : names.tensors) {
-    const bool is_cut = tensor.parts.size() == 1 && !is_fused_projection(tensor.name) &&
-                        is_fused_projection(tensor.parts.front().name);
-    if (tensor.parts.size() > 1) joined.emplace(tensor.name, &tensor);
-    if (is_cut) cut.emplace(tensor.name, &tensor);
-  }
+  const RegroupedTensors regrouped(names);
   std::map<std::string, PartSums> sums;
-  for_each_common(
-      a, b,
-      [&](const std::string& name, const float* mine, const float* theirs, std::uint64_t elements) {
-        const std::string_view tensor = tensor_of(name);
-        const auto joins = joined.find(tensor), cuts = cut.find(tensor);
-        if (joins == joined.end() && cuts == cut.end()) return;
-        for (const Stretch& stretch : stretches_of(std::string(tensor), elements)) {
-          if (stretch.name != name) continue;
-          const auto add = [&](const std::string& part, const std::string& old_name) {
-            PartSums& sum = sums[part];
-            sum.old_name = old_name;
-            sum.new_name = tensor;
-            sum.pairs.add(mine, theirs, stretch.present());
-          };
-          if (cuts != cut.end()) return add(cuts->second->name, cuts->second->parts.front().name);
-          const NameMapping::Part* part = part_at(*joins->second, stretch, elements);
-          return part == nullptr ? void() : add(part->name, part->name);
-        }
-      });
+  for_each_common(a, b, [&](const Common& common) {
+    const std::string tensor(tensor_of(common.name));
+    if (!regrouped.has(tensor)) return;
+    for (const Stretch& stretch : stretches_of(tensor, common.elements)) {
+      const NameMapping::Part* part = regrouped.part_of(tensor, stretch, common.elements);
+      if (stretch.name != common.name || part == nullptr) continue;
+      const std::string& name = is_fused_projection(tensor) ? part->name : tensor;
+      PartSums& sum = sums[name];
+      sum.old_name = part->name;
+      sum.new_name = tensor;
+      sum.pairs.add(common.a, common.b, stretch.present());
+    }
+  });
   std::vector<PartKinship> parts;
   for (const auto& [name, sum] : sums) {
     if (sum.pairs.has_directions())

@@ -13,7 +13,7 @@ namespace suture {
 /// A few thousand weights of a model, taken at positions that depend on tensor names and shapes
 /// alone: enough to tell two fine-tunings of one start from two strangers without reading either.
 struct WeightSample {
-  /// Matrices sampled, sorted by name: of a projection 4 stretches (`NAME[1/4]`), of a fused one
+  /// Matrices sampled, sorted by name: of a projection 8 stretches (`NAME[1/8]`), of a fused one
   /// 32, so that each of those in it is met, down to a sixteenth of the rows.
   std::vector<std::string> tensors;
   std::vector<std::uint64_t> elements;  ///< Of each matrix: only equal ones were sampled alike.
@@ -31,11 +31,16 @@ struct Kinship {
   double relative_distance = 0;  ///< |a - b| / |b|: about 1.4 for strangers, far below 1 for kin;
                                  ///< infinite where only b is zero.
   double cosine = 0;
+  double rms = 0;            ///< Of b's weights.
   std::size_t compared = 0;  ///< Weights that went into it.
 };
 
 /// Compares two samples on the tensors of equal size that both hold.
 Kinship kinship_of(const WeightSample& a, const WeightSample& b);
+
+/// The same without the projections that `names` joins or cuts, unless there is nothing else: their
+/// rows may be in another order.
+Kinship kinship_of_others(const WeightSample& a, const WeightSample& b, const NameMapping& names);
 
 /// The same of a projection that stands in one tensor with others in one of the models.
 struct PartKinship {

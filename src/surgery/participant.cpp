@@ -98,6 +98,8 @@ Participant participant_of(const SourcePtr& source, const TaskVector::Form& form
                            TokenizerReader& tokenizers) {
   Participant participant = participant_of(source, tokenizers);
   participant.reaches = reach_of(source, form);
+  participant.is_base = std::any_of(form.terms.begin(), form.terms.end(),
+                                    [&](const Term& term) { return term.subtrahend == source; });
   if (!participant.is_vector && holds_differences(*source, form)) {
     participant.is_vector = true;
     participant.sample = {};

@@ -28,6 +28,7 @@ struct Participant {
   NameMapping own_mapping;  ///< That it came with, to the names of what it is subtracted from.
   NameMapping mapping;      ///< To the reference's names, which `tensors` then have.
   bool is_vector = false;   ///< Holds differences: may lack tensors, is not compared by dtype.
+  bool is_base = false;     ///< Of a vector: what another model is subtracted from.
   const AdapterFacts* adapter = nullptr;  ///< Of a LoRA adapter, which has no config of a model.
   bool has_config = false;
   ModelConfig config;

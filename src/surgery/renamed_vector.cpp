@@ -199,9 +199,6 @@ TaskVector under_names_of(const Checkpoint& target, const TaskVector& vector,
   });
 }
 
-namespace {
-
-// The tensors of all terms once.
 std::vector<TensorInfo> tensors_of(const TaskVector& vector) {
   std::vector<TensorInfo> tensors;
   std::set<std::string> known;
@@ -212,8 +209,6 @@ std::vector<TensorInfo> tensors_of(const TaskVector& vector) {
   }
   return tensors;
 }
-
-}  // namespace
 
 NameMapping mapping_between(const TaskVector& from, const std::vector<TensorInfo>& to) {
   const auto& terms = from.form().terms;

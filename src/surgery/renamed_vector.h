@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <vector>
 
 #include "suture/compatibility.h"
 
@@ -17,6 +18,9 @@ using MappingFor = std::function<NameMapping(const TensorSource& source, Absent 
 /// were made for: of a joined tensor, parts that are masked out are zero. Throws UsageError for a
 /// mapping that does not fit a source, or joins tensors with different coefficients.
 TaskVector rename_terms(const TaskVector& vector, const MappingFor& mapping_for);
+
+/// The tensors of all terms, each once: of a vector under names of several models, all of these.
+std::vector<TensorInfo> tensors_of(const TaskVector& vector);
 
 /// How a source's tensors are found in a target, with the head that tied donors imply if `options`
 /// ask for it.

@@ -61,12 +61,13 @@ TaskVector TaskVector::open(const std::string& location) {
 }
 
 TaskVector TaskVector::open(const std::string& adapter, const Checkpoint& base) {
-  if (is_vector(base))
-    throw UsageError({base.location(), {}, "a task vector, not a model", "the adapter's base", {}});
+  require_model(base, "the adapter's base");
   return TaskVector(single_term(lora::open_adapter(adapter, base), nullptr));
 }
 
 TaskVector TaskVector::difference(const Checkpoint& tuned, const Checkpoint& base) {
+  for (const Checkpoint& model : {tuned, base})
+    require_model(model, "two models for a difference", "name a stored vector by itself");
   return TaskVector(difference_of(open_source(tuned), open_source(base)));
 }
 

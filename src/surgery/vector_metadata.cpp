@@ -137,4 +137,10 @@ VectorMetadata require_vector(const Checkpoint& checkpoint) {
   return decode_vector_metadata(at->second, checkpoint.location());
 }
 
+void require_model(const Checkpoint& checkpoint, const std::string& expected,
+                   const std::string& remedy) {
+  if (is_vector(checkpoint))
+    throw UsageError({checkpoint.location(), {}, "a task vector, not a model", expected, remedy});
+}
+
 }  // namespace suture

@@ -54,4 +54,8 @@ bool is_vector(const Checkpoint& checkpoint);
 /// Its metadata. Throws UsageError when it is a model, FormatError when the metadata is damaged.
 VectorMetadata require_vector(const Checkpoint& checkpoint);
 
+/// Throws UsageError when it is a vector, where a model is `expected`.
+void require_model(const Checkpoint& checkpoint, const std::string& expected,
+                   const std::string& remedy = {});
+
 }  // namespace suture

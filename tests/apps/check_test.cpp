@@ -135,7 +135,7 @@ TEST_F(Check, OtherWidthsAndDepthsAreNotFit) {
   other = model_;
   other.layers = 3;
   add_model("deep", other);
-  EXPECT_TRUE(finds("deep", "2 in base, 3 in deep layers"));
+  EXPECT_TRUE(finds("deep", "2 layers in base, 3 layers in deep"));
 }
 
 TEST_F(Check, OtherVocabulariesAreNotFitUnlessMatchedByText) {
@@ -170,6 +170,20 @@ TEST_F(Check, StrangersAreNotFit) {
 }
 
 TEST_F(Check, TheSameModelTwiceIsToldOf) { EXPECT_TRUE(accepts("base", "no difference found")); }
+
+TEST_F(Check, TakesVectorsBehindTheFirstModel) {
+  make_vector();
+  for (const char* vector :
+       {"tuned - base", "tuned - base@0.5", "v.safetensors", "v.safetensors@0.5"}) {
+    const Outcome outcome = run({"check", "target", vector});
+    EXPECT_TRUE(ended_with(outcome, 0)) << vector;
+    EXPECT_EQ(outcome.out.find("no difference found"), std::string::npos) << outcome.out;
+  }
+  EXPECT_EQ(run({"check", "base", "tuned - base"}).out.find("no difference found"),
+            std::string::npos);
+  EXPECT_TRUE(refuses({"check", "tuned - base", "base"}, "a model first"));
+  EXPECT_TRUE(refuses({"check", "base", "tuned-base"}, "tuned-base"));
+}
 
 TEST_F(Check, OtherTokenIdsAreNotFit) {
   std::string text = test::tokenizer_json(model_.vocab);

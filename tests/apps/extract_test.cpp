@@ -241,6 +241,30 @@ TEST_F(Extract, OfAStoredVectorWritesTheSameAdapter) {
                       "a task vector, not a model"));
 }
 
+TEST_F(Extract, OfAStoredVectorAsAModelIsRefused) {
+  make_vector();
+  for (const auto& [tuned, base] :
+       {std::pair{"v.safetensors", "base"}, {"tuned", "v.safetensors"}}) {
+    EXPECT_TRUE(refuses({"extract", tuned, base, "-o", "w.safetensors"},
+                        "v.safetensors: a task vector, not a model"));
+    const std::string vector = std::string(tuned) + " - " + base;
+    EXPECT_TRUE(refuses({"inject", "target", vector, "-o", "new"}, "a task vector, not a model"));
+    EXPECT_TRUE(refuses({"check", "target", vector}, "a task vector, not a model"));
+  }
+}
+
+TEST_F(Extract, OfAnAdapterSaysWherePeftWouldNotFindTheModules) {
+  StateDict plain;
+  for (const auto& [name, tensor] : base_)
+    plain.set(name.rfind("model.", 0) == 0 ? name.substr(6) : name, tensor);
+  test::write_model(dir_ / "short", model_, plain);
+  const Outcome odd = run({"extract", "tuned", "short", "-o", "a", "--lora", "4"});
+  ASSERT_TRUE(ended_with(odd, 0));
+  EXPECT_TRUE(holds(odd.err, "PEFT may load the adapter onto nothing"));
+  const Outcome usual = run({"extract", "tuned", "base", "-o", "b", "--lora", "4"});
+  EXPECT_EQ(usual.err.find("PEFT may"), std::string::npos);
+}
+
 TEST_F(Extract, OfAnAdapterOfFullRankGivesTheTunedModelBack) {
   make({"extract", "tuned", "base", "-o", "adapter", "--lora", "16", "-q"});
   ASSERT_TRUE(ended_with(run({"inject", "base", "adapter - base", "-o", "again", "-q"}), 0));

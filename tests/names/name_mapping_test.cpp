@@ -191,7 +191,7 @@ TEST(NameMapping, EmbeddingsMayDifferInRows) {
 TEST(NameMapping, TwoPlacesAreOneTooMany) {
   EXPECT_TRUE(
       refuses(mapping_between(model({""}), model({"model."}) + model({"language_model.model."})),
-              "* could be language_model.model.* or model.*"));
+              "names without prefix could be language_model.model.* or model.*"));
   EXPECT_TRUE(refuses(mapping_between(model({"a."}) + model({"b."}), model({"model."})),
                       "a.* and b.* could both be model.*"));
   // Under its own prefix in another form, or as it is under another.

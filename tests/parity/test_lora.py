@@ -211,7 +211,16 @@ def test_a_stored_copy_of_a_tied_head_is_nothing_of_its_own(targets, bases, run,
     for name in ("model.embed_tokens.weight", "lm_head.weight", "model.layers.1.self_attn.q_proj.weight"):
         assert ((got[name] - after[name]).abs() <= bounds[name] + bounds["model.embed_tokens.weight"].max()).all(), name
     checked = run("check", base, f"{adapter} - {base}")
-    assert "a copy of the embedding" in checked.stdout + checked.stderr, checked.stdout + checked.stderr
+    assert "stores a copy of lm_head.weight" in checked.stdout + checked.stderr, checked.stdout + checked.stderr
+
+
+def test_an_embedding_that_was_stored_but_not_trained(bases, run, tmp_path):
+    base = bases["tied"]
+    adapter = make_adapter(base, tmp_path / "adapter", r=4, lora_alpha=8, target_modules=["q_proj"],
+                           save=dict(save_embedding_layers=True))
+    assert any("embed_tokens" in name for name in load_file(adapter / "adapter_model.safetensors"))
+    done = run("inject", bases["untied"], f"{adapter} - {base}", "-o", tmp_path / "out", "--allow", "tied,kinship")
+    assert done.returncode == 0 and "embed_tokens" not in done.stderr, done.stderr
 
 
 def test_a_head_of_its_own_on_a_tied_base(bases, run, suture, tmp_path):
@@ -220,7 +229,7 @@ def test_a_head_of_its_own_on_a_tied_base(bases, run, suture, tmp_path):
     adapter = make_adapter(base, tmp_path / "adapter", r=4, lora_alpha=8, target_modules=["q_proj"], modules_to_save=["lm_head"])
     vector, out = f"{adapter} - {base}", tmp_path / "out"
     refused = run("inject", base, vector, "-o", out)
-    assert refused.returncode == 1 and "the head would leave the embedding behind" in refused.stderr, refused.stderr
+    assert refused.returncode == 1 and "trained for the head alone" in refused.stderr, refused.stderr
     allowed = run("inject", base, vector, "-o", out, "--allow", "tied", "--dtype", "f32")
     assert allowed.returncode == 0, allowed.stderr
     weights = open_base(base).state_dict()

@@ -106,7 +106,7 @@ TEST_F(Check, Layers) {
   const auto found = of_topic(run("a", "b"), "layers");
   ASSERT_EQ(found.size(), 1u);
   EXPECT_EQ(found[0].severity, Severity::kBlocker);
-  EXPECT_TRUE(holds(found[0].found, "3 in a, 2 in b"));
+  EXPECT_TRUE(holds(found[0].found, "3 layers in a, 2 layers in b"));
 }
 
 TEST_F(Check, Structure) {

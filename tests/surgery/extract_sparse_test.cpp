@@ -103,8 +103,7 @@ TEST_F(Extract, ASparseVectorTakesPartInADifference) {
   ExtractOptions options;
   options.sparse = true;
   run("v.safetensors", options);
-  const Checkpoint vector = open("v.safetensors");
-  const TaskVector none = vector - vector;
+  const TaskVector vector = TaskVector::open(path("v.safetensors")), none = vector - vector;
   EXPECT_EQ(none.norm(), 0);
   EXPECT_EQ(none.names().size(), base_.size());
 }

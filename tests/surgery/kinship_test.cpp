@@ -46,8 +46,8 @@ StateDict fused(int rows_of_queries, std::uint64_t seed, bool swapped = false) {
 TEST(WeightSample, TakesMatricesOnlySortedByName) {
   const StateDict weights = test::make_weights({}, 1);
   const WeightSample found = sample_of(weights);
-  // In three layers two matrices once and five projections four times, and the embedding.
-  EXPECT_EQ(found.tensors.size(), 3 * (2 + 4 * 5) + 1u);
+  // In three layers two matrices once and five projections eight times, and the embedding.
+  EXPECT_EQ(found.tensors.size(), 3 * (2 + 8 * 5) + 1u);
   EXPECT_TRUE(std::is_sorted(found.tensors.begin(), found.tensors.end()));
   EXPECT_EQ(found.elements.size(), found.tensors.size());
   EXPECT_EQ(found.values.size(), 32 * found.tensors.size());
@@ -190,6 +190,18 @@ TEST(Kinship, OfPartsTakesNoDamagedSampleAtItsWord) {
   WeightSample none = sample({{"layers.0.self_attn.qkv_proj.weight", 1}});
   none.elements[0] = 0;
   EXPECT_TRUE(kinship_of_parts(none, none, joins(16)).empty());
+}
+
+TEST(Kinship, OfOthersLeavesRegroupedProjectionsOut) {
+  StateDict a = fused(16, 1), b = fused(16, 1, true);
+  for (StateDict* one : {&a, &b}) one->set("other", at::ones({4, 8}));
+  EXPECT_GT(kinship_of(sample_of(a), sample_of(b)).relative_distance, 0.5);
+  EXPECT_EQ(kinship_of_others(sample_of(a), sample_of(b), joins(16)).relative_distance, 0);
+  EXPECT_DOUBLE_EQ(kinship_of_others(sample_of(a), sample_of(b), joins(16)).rms, 1);
+  // With nothing else, all of it.
+  EXPECT_GT(kinship_of_others(sample_of(fused(16, 1)), sample_of(fused(16, 1, true)), joins(16))
+                .relative_distance,
+            0.5);
 }
 
 TEST(Kinship, OfPartsThatAreCutOutIsThatOfTheirTensors) {
