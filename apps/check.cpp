@@ -85,7 +85,7 @@ int run(const Arguments& arguments) {
 const Command& check_command() {
   static const Command command{
       {"check",
-       "check A B [C...]",
+       "check A B [C... | VECTOR...]",
        "are these models fit for surgery? every difference at once",
        "Compares every model with the first: architecture, layers, tensor names and shapes, "
        "dtypes, tied\n"

@@ -25,19 +25,24 @@ struct Sums {
   std::string name;
   std::vector<kernels::ValueStatistics> values;
   std::vector<double> base_squares;
+  std::vector<bool> lacks_base;  // of some tensor of the vector: a share would then be no share
   std::vector<kernels::PairStatistics> pairs;
 
   Sums(std::string part_name, const TensorMeasures& shape)
       : name(std::move(part_name)),
         values(shape.values.size()),
         base_squares(shape.values.size(), -1),
+        lacks_base(shape.values.size(), false),
         pairs(shape.pairs.size()) {}
 
   void add(const TensorMeasures& tensor) {
     for (std::size_t v = 0; v < values.size(); ++v) {
       values[v].append(tensor.values[v]);
-      if (tensor.base_squares[v] >= 0)
+      if (tensor.base_squares[v] >= 0) {
         base_squares[v] = std::max(base_squares[v], 0.0) + tensor.base_squares[v];
+      } else if (tensor.values[v].count > 0) {
+        lacks_base[v] = true;
+      }
     }
     for (std::size_t p = 0; p < pairs.size(); ++p) pairs[p].append(tensor.pairs[p]);
   }
@@ -79,7 +84,7 @@ AnalysisRow finish(const Sums& sums,
   AnalysisRow row;
   row.name = sums.name;
   for (std::size_t v = 0; v < sums.values.size(); ++v)
-    row.vectors.push_back(finish(sums.values[v], sums.base_squares[v]));
+    row.vectors.push_back(finish(sums.values[v], sums.lacks_base[v] ? -1 : sums.base_squares[v]));
   for (std::size_t p = 0; p < pairs.size(); ++p) {
     row.pairs.push_back(finish(sums.pairs[p], sums.values[pairs[p].first].sum_of_squares,
                                sums.values[pairs[p].second].sum_of_squares));
