@@ -13,7 +13,9 @@ function(_suture_no_cuda reason)
   endif()
 endfunction()
 
-target_compile_definitions(suture PRIVATE SUTURE_INSTALL_LIBDIR="${CMAKE_INSTALL_LIBDIR}")
+# From the folder of programs to that of libraries.
+file(RELATIVE_PATH _suture_library_folder ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
+target_compile_definitions(suture PRIVATE SUTURE_LIBRARY_FOLDER="${_suture_library_folder}")
 
 # Of the last one there is PTX, too, from which a driver compiles for newer ones.
 set(SUTURE_CUDA_ARCHITECTURES "80-real;90-real;100" CACHE STRING "Architectures of the CUDA kernels, as CMake names them")
@@ -78,4 +80,8 @@ if(PROJECT_IS_TOP_LEVEL)
 else()
   target_link_options(suture INTERFACE "$<BUILD_INTERFACE:LINKER:-rpath,${PROJECT_BINARY_DIR}>")
 endif()
-target_link_options(suture INTERFACE "$<INSTALL_INTERFACE:LINKER:-rpath,$<INSTALL_PREFIX>/${CMAKE_INSTALL_LIBDIR}>")
+if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}")
+  target_link_options(suture INTERFACE "$<INSTALL_INTERFACE:LINKER:-rpath,${CMAKE_INSTALL_LIBDIR}>")
+else()
+  target_link_options(suture INTERFACE "$<INSTALL_INTERFACE:LINKER:-rpath,$<INSTALL_PREFIX>/${CMAKE_INSTALL_LIBDIR}>")
+endif()

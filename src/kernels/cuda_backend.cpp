@@ -8,8 +8,8 @@
 
 #include "suture/version.h"
 
-#ifndef SUTURE_INSTALL_LIBDIR
-#define SUTURE_INSTALL_LIBDIR "lib"
+#ifndef SUTURE_LIBRARY_FOLDER
+#define SUTURE_LIBRARY_FOLDER "../lib"
 #endif
 
 namespace suture::kernels {
@@ -84,7 +84,7 @@ std::vector<std::string> cuda_backend_candidates() {
   std::vector<std::string> candidates;
   if (const std::string folder = folder_of_this_code(); !folder.empty()) {
     candidates.push_back(folder + kFileName);
-    candidates.push_back(folder + "../" SUTURE_INSTALL_LIBDIR "/" + kFileName);
+    candidates.push_back(folder + SUTURE_LIBRARY_FOLDER "/" + kFileName);
   }
   candidates.emplace_back(kFileName);
   return candidates;

@@ -10,15 +10,12 @@
 #include "suture/error.h"
 
 #include "kernels/convert.h"
+#include "names/tensors_by_name.h"
 
 namespace suture {
 namespace {
 
 std::uint64_t width_of(Dtype dtype) { return static_cast<std::uint64_t>(bytes_of(dtype)); }
-
-std::int64_t rows_of(const TensorInfo& tensor) {
-  return tensor.shape.empty() ? 1 : tensor.shape.front();
-}
 
 // A run of elements that stand in one tensor of the source, or zeros.
 struct Run {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -11,18 +10,11 @@
 
 #include "names/contradicted_heads.h"
 #include "names/fused_projections.h"
+#include "names/tensors_by_name.h"
 #include "names/tower.h"
 
 namespace suture {
 namespace {
-
-using ByName = std::unordered_map<std::string_view, const TensorInfo*>;
-
-ByName by_name(const std::vector<TensorInfo>& tensors) {
-  ByName names;
-  for (const TensorInfo& tensor : tensors) names.emplace(tensor.name, &tensor);
-  return names;
-}
 
 void report_readings(Comparison& c) {
   for (const auto& [mapping, under] : {std::pair{&c.other.own_mapping, std::string("its base")},
@@ -47,7 +39,8 @@ void report_readings(Comparison& c) {
 
 // The name of the same weights in the reference's other form, fused or split, which `others` lack;
 // empty where there is none.
-std::string twin_of(const std::string& name, const ByName& reference, const ByName& others) {
+std::string twin_of(const std::string& name, const TensorsByName& reference,
+                    const TensorsByName& others) {
   const auto place = fusion_place_of(name);
   if (!place) return {};
   const std::size_t count = place->is_fused ? place->fusion->count : 1;
@@ -64,7 +57,7 @@ bool reaches(const Participant& participant, const std::string& name) {
   return !participant.mapping.empty() || participant.reaches(name);
 }
 
-void report_twins(Comparison& c, const ByName& reference, const ByName& others) {
+void report_twins(Comparison& c, const TensorsByName& reference, const TensorsByName& others) {
   for (const TensorInfo& tensor : *c.other.tensors) {
     if (reference.count(tensor.name) == 0 || !reaches(c.other, tensor.name)) continue;
     const std::string twin = twin_of(tensor.name, reference, others);
@@ -79,7 +72,7 @@ void report_twins(Comparison& c, const ByName& reference, const ByName& others) 
 }
 
 // Whether everything of tower `from` is under the prefix `to` as well, with the same shapes.
-bool holds_again(const ByName& reference, std::string_view from, const std::string& to) {
+bool holds_again(const TensorsByName& reference, std::string_view from, const std::string& to) {
   return std::all_of(reference.begin(), reference.end(), [&](const auto& entry) {
     if (tower_of(entry.first) != from) return true;
     const auto at = reference.find(to + std::string(entry.first.substr(from.size())));
@@ -87,7 +80,7 @@ bool holds_again(const ByName& reference, std::string_view from, const std::stri
   });
 }
 
-void report_second_towers(Comparison& c, const ByName& reference) {
+void report_second_towers(Comparison& c, const TensorsByName& reference) {
   const Towers towers = towers_of(*c.reference.tensors);
   if (towers.size() > kMostTowers) return;
   const auto shared = common_towers(*c.reference.tensors, *c.other.tensors);
@@ -109,7 +102,7 @@ void report_second_towers(Comparison& c, const ByName& reference) {
 
 void compare_names(Comparison& c) {
   report_readings(c);
-  const ByName reference = by_name(*c.reference.tensors), others = by_name(*c.other.tensors);
+  const TensorsByName reference = by_name(*c.reference.tensors), others = by_name(*c.other.tensors);
   report_twins(c, reference, others);
   report_second_towers(c, reference);
 }

@@ -60,7 +60,8 @@ std::vector<Stretch> stretches_of(const std::string& tensor, std::uint64_t eleme
 
 // `q_proj.weight` of `q_proj.weight[1/8]`.
 std::string_view tensor_of(std::string_view stretch) {
-  return stretch.back() == ']' ? stretch.substr(0, stretch.rfind('[')) : stretch;
+  return !stretch.empty() && stretch.back() == ']' ? stretch.substr(0, stretch.rfind('['))
+                                                   : stretch;
 }
 
 struct SampledStretch {
