@@ -140,9 +140,10 @@ void write_files(const Arguments& arguments, const std::vector<AnalyzedVector>& 
 int run_analyze(const Arguments& arguments, MeasureSpectra measure_spectra) {
   std::vector<AnalyzedVector> opened = open_vectors(arguments);
   if (arguments.target.empty()) say_names_of_donors(arguments, opened);
+  // A vector is checked under its own names.
+  const std::optional<Checkpoint> target = fit_target(arguments, opened);
   const std::vector<AnalyzedVector> vectors = named_alike(arguments, std::move(opened));
   const RunOptions run = with_terminal(arguments);
-  const std::optional<Checkpoint> target = fit_target(arguments, vectors);
   const Analysis analysis = analyze(vectors, run);
   std::vector<RealisedChanges> realised;  // by vector
   if (target)

@@ -33,11 +33,19 @@ void append(Compatibility more, Compatibility& result) {
   for (Finding& finding : more.findings) {
     const bool is_known =
         std::any_of(result.findings.begin(), result.findings.end(), [&](const Finding& known) {
-          return known.topic == finding.topic && known.found == finding.found;
+          return known.topic == finding.topic && known.found == finding.found &&
+                 known.severity == finding.severity;
         });
     if (!is_known) result.findings.push_back(std::move(finding));
   }
-  std::move(more.kinship.begin(), more.kinship.end(), std::back_inserter(result.kinship));
+  for (KinshipPair& pair : more.kinship) {
+    const bool is_known =
+        std::any_of(result.kinship.begin(), result.kinship.end(), [&](const KinshipPair& known) {
+          return known.first == pair.first && known.second == pair.second &&
+                 known.relative_distance == pair.relative_distance;
+        });
+    if (!is_known) result.kinship.push_back(std::move(pair));
+  }
   std::move(more.names.begin(), more.names.end(), std::back_inserter(result.names));
   std::stable_sort(result.findings.begin(), result.findings.end(),
                    [](const Finding& a, const Finding& b) { return a.severity > b.severity; });

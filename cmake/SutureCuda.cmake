@@ -13,8 +13,11 @@ function(_suture_no_cuda reason)
   endif()
 endfunction()
 
-# From the folder of programs to that of libraries.
-file(RELATIVE_PATH _suture_library_folder ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
+# From the folder of programs to that of libraries, unless that is fixed.
+set(_suture_library_folder ${CMAKE_INSTALL_LIBDIR})
+if(NOT IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}")
+  file(RELATIVE_PATH _suture_library_folder ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
+endif()
 target_compile_definitions(suture PRIVATE SUTURE_LIBRARY_FOLDER="${_suture_library_folder}")
 
 # Of the last one there is PTX, too, from which a driver compiles for newer ones.

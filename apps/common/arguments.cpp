@@ -500,6 +500,10 @@ std::optional<Arguments> parse_arguments(const CommandSpec& spec, int argc, char
 
 VectorArgument parse_vector_argument(const std::string& text) {
   VectorArgument argument;
+  if (is_there(text)) {
+    argument.name = argument.minuend = text;
+    return argument;
+  }
   auto [body, scale] = split_scale(text);
   argument.scale = scale.value_or(1);
   if (is_there(body)) {
@@ -522,14 +526,17 @@ VectorArgument parse_vector_argument(const std::string& text) {
 
 namespace {
 
-// A minus without blanks is part of a name, and only one is read.
+// Only one minus is read, and only with blanks: without, it may be part of a name.
 void refuse_odd_minus(const VectorArgument& argument) {
   const std::string& last = argument.subtrahend.empty() ? argument.minuend : argument.subtrahend;
-  const bool is_name = is_there(last) || last.find('/') != std::string::npos;
-  const std::size_t minus = last.find('-');
-  if (is_name || minus == std::string::npos) return;
-  refuse("no file or folder '" + printable(last) + "'",
-         "VECTOR or 'TUNED - BASE', with a blank on each side of one minus");
+  if (is_there(last)) return;
+  bool is_odd = last.find(" - ") != std::string::npos;
+  for (std::size_t at = last.find('-'); at != std::string::npos && !is_odd;
+       at = last.find('-', at + 1))
+    is_odd = is_there(trimmed(last.substr(0, at))) && is_there(trimmed(last.substr(at + 1)));
+  if (is_odd)
+    refuse("no file or folder '" + printable(last) + "'",
+           "VECTOR or 'TUNED - BASE', with a blank on each side of one minus");
 }
 
 }  // namespace

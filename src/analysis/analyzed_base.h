@@ -11,7 +11,7 @@ namespace suture {
 /// formed with, which of one difference is its subtrahend; null where there is neither.
 SourcePtr base_of(const AnalyzedVector& analyzed);
 
-/// How the names of the base given are read: from the vector's to the base's. Empty without one.
-NameMapping mapping_onto_base(const AnalyzedVector& analyzed);
+/// How the names of the base given are read as the vector's. Empty without one.
+NameMapping mapping_from_base(const AnalyzedVector& analyzed);
 
 }  // namespace suture

@@ -32,7 +32,7 @@ CommonNames under_common_names(std::vector<AnalyzedVector> vectors) {
       if (note(name, printable(first.name), mapping, common))
         one.vector = one.vector.renamed(mapping);
     }
-    note(name, "its base", mapping_onto_base(one), common);
+    note("the base of " + name, name, mapping_from_base(one), common);
     common.vectors.push_back(std::move(one));
   }
   return common;

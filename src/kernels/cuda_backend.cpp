@@ -84,7 +84,8 @@ std::vector<std::string> cuda_backend_candidates() {
   std::vector<std::string> candidates;
   if (const std::string folder = folder_of_this_code(); !folder.empty()) {
     candidates.push_back(folder + kFileName);
-    candidates.push_back(folder + SUTURE_LIBRARY_FOLDER "/" + kFileName);
+    candidates.push_back(
+        (std::filesystem::path(folder) / SUTURE_LIBRARY_FOLDER / kFileName).string());
   }
   candidates.emplace_back(kFileName);
   return candidates;

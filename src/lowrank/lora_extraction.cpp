@@ -147,15 +147,15 @@ class LoraExtraction {
   std::map<std::string, std::string> output_of_;  // by such a name: that of the base's tensor
 };
 
-// Of a single file its folder, which is what PEFT opens.
+// Of the only file of a folder the folder, which is what PEFT opens.
 std::string model_location(const Checkpoint& base) {
   const std::filesystem::path location = base.location();
   std::error_code error;
   const std::filesystem::path folder =
       location.has_parent_path() ? location.parent_path() : std::filesystem::path(".");
-  const bool is_in_folder = std::filesystem::is_regular_file(location, error) &&
+  const bool is_all_of_it = location.filename() == "model.safetensors" &&
                             std::filesystem::exists(folder / "config.json", error);
-  return is_in_folder ? folder.string() : location.string();
+  return is_all_of_it ? folder.string() : location.string();
 }
 
 void LoraExtraction::read_base() {
@@ -178,17 +178,17 @@ void LoraExtraction::read_base() {
 // PEFT goes by the names of the modules that transformers builds, whatever those in the file are.
 void LoraExtraction::warn_of_odd_names() {
   const std::string& architecture = config_.architecture;
-  const bool is_decoder = architecture.size() > 11 &&
-                          architecture.compare(architecture.size() - 11, 11, "ForCausalLM") == 0;
-  const bool splits = architecture.rfind("Llama", 0) == 0 || architecture.rfind("Qwen", 0) == 0 ||
-                      architecture.rfind("Mistral", 0) == 0 || architecture.rfind("Gemma", 0) == 0;
+  const bool is_known = architecture == "LlamaForCausalLM" ||
+                        architecture == "MistralForCausalLM" ||
+                        architecture == "Qwen2ForCausalLM" || architecture == "Qwen3ForCausalLM" ||
+                        architecture == "GemmaForCausalLM" || architecture == "Gemma2ForCausalLM";
+  if (!is_known) return;
   for (const TensorInfo& tensor : base_->tensors()) {
     const auto tower = tower_of(tensor.name);
-    const bool has_prefix = !tower || tower->find("model.") == 0 ||
-                            tower->find("transformer.") == 0 || tower->find("gpt_neox.") == 0;
-    const bool is_odd = (is_decoder && !has_prefix) || (splits && is_fused_projection(tensor.name));
-    if (!is_odd) continue;
-    report_.compatibility.findings.push_back(
+    if ((!tower || *tower == "model.") && !is_fused_projection(tensor.name)) continue;
+    auto& findings = report_.compatibility.findings;
+    findings.insert(
+        findings.begin(),
         {Severity::kWarning, "names",
          printable(base_->name()) + " calls a tensor " + printable(tensor.name) +
              ", which is not what transformers calls its module in a " + printable(architecture),

@@ -87,7 +87,8 @@ class Mapper {
       TowerReading reading = read_tower(from_, to_, tensors, tower, place, absent_);
       if (reading.is_valid()) {
         valid.push_back(std::move(reading));
-      } else if (!reading.conflict.empty() && !reading.is_taken) {
+      } else if (!reading.conflict.empty() && !reading.is_taken &&
+                 reading.also_by_own_name.empty()) {
         misfits.push_back(std::move(reading));
       }
     }

@@ -203,7 +203,7 @@ class TowerReader {
     const auto parts = parts_of(fused, here, from_, absent_);
     if (parts.empty()) return;
     for (const FusedPart& part : parts) {
-      if (!is_there(part) && find(to_, part.name) != nullptr)
+      if (find(to_, part.name) != nullptr)
         return fail(printable(part.name) + " stands beside " + printable(fused.name) +
                     ": either could be meant");
     }

@@ -29,8 +29,8 @@ void compare_tied(Comparison& c) {
   const auto word = [](bool is_tied) { return std::string(is_tied ? "tied" : "untied"); };
   const std::string found = "embeddings: " + c.against(word(tied), word(!tied));
   if (!changes_tokens(c.other)) {
-    return c.report(Severity::kNote, "tied", found,
-                    "the vector's selection leaves out embedding and head", "");
+    return c.report(Severity::kNote, "tied", found, "the vector changes neither embedding nor head",
+                    "");
   }
   if (!tied && c.other.adapter != nullptr &&
       language_head_of(c.other.asked->tensors()) != nullptr) {
@@ -124,11 +124,11 @@ void compare_models(Comparison& c) {
 void compare_tied_adapter(Comparison& c) {
   if (c.other.adapter == nullptr || !c.reference.config.tied_embeddings) return;
   const auto& whole = c.other.adapter->whole;
-  for (const TensorInfo& tensor : *c.other.tensors) {
+  for (const TensorInfo& tensor : c.other.asked->tensors()) {
     const Block block = site_of(tensor.name).block;
-    if (block != Block::kEmbedding && block != Block::kHead) continue;
+    if (!is_of_tokens(tensor) || !c.other.reaches(tensor.name)) continue;
     const bool is_whole = std::any_of(whole.begin(), whole.end(), [&](const std::string& name) {
-      return site_of(name).block == block;  // its own name: the tensor may have been renamed
+      return site_of(name).block == block;  // the adapter's name: the base may have another
     });
     const std::string changes = c.other.name + " changes " + printable(tensor.name);
     if (block == Block::kHead && !c.other.adapter->keeps_tied) {

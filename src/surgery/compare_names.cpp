@@ -72,12 +72,35 @@ void report_twins(Comparison& c, const TensorsByName& reference, const TensorsBy
 }
 
 // Whether everything of tower `from` is under the prefix `to` as well, with the same shapes.
-bool holds_again(const TensorsByName& reference, std::string_view from, const std::string& to) {
+bool holds_again(const TensorsByName& reference, std::string_view from, std::string_view to) {
   return std::all_of(reference.begin(), reference.end(), [&](const auto& entry) {
     if (tower_of(entry.first) != from) return true;
-    const auto at = reference.find(to + std::string(entry.first.substr(from.size())));
+    const auto at = reference.find(std::string(to) + std::string(entry.first.substr(from.size())));
     return at != reference.end() && at->second->shape == entry.second->shape;
   });
+}
+
+// Whether the first matrices of one tower begin as those of the other do: two encoders may have
+// one shape.
+bool begins_alike(const Participant& model, const TensorsByName& tensors, std::string_view from,
+                  std::string_view to) {
+  constexpr std::size_t kMatrices = 4;
+  constexpr std::uint64_t kBytes = 64;
+  std::size_t compared = 0;
+  for (const TensorInfo& tensor : *model.tensors) {
+    if (compared == kMatrices) break;
+    if (tensor.shape.size() < 2 || tower_of(tensor.name) != from) continue;
+    const TensorInfo& other =
+        *tensors.at(std::string(to) + std::string(tensor.name.substr(from.size())));
+    if (tensor.dtype != other.dtype) return false;
+    const auto bytes = static_cast<std::size_t>(std::min(kBytes, tensor.bytes));
+    std::string mine(bytes, '\0'), theirs(bytes, '\0');
+    model.source->read(tensor, 0, bytes, mine.data());
+    model.source->read(other, 0, bytes, theirs.data());
+    if (mine != theirs) return false;
+    ++compared;
+  }
+  return true;
 }
 
 void report_second_towers(Comparison& c, const TensorsByName& reference) {
@@ -87,13 +110,14 @@ void report_second_towers(Comparison& c, const TensorsByName& reference) {
   for (const std::string& tower : towers) {
     if (shared.count(tower) > 0) continue;
     for (const std::string_view own : shared) {
-      if (!holds_again(reference, own, tower)) continue;
+      if (!holds_again(reference, own, tower) || !holds_again(reference, tower, own) ||
+          !begins_alike(c.reference, reference, own, tower))
+        continue;
       c.report(Severity::kBlocker, "names",
                c.reference.name + " holds all of " + shown_tower(std::string(own)) + " as " +
                    shown_tower(tower) + " as well",
-               "the first alone would be changed; where both are one model, that is half of it",
-               "remove one of them from the model if they are the same weights, or --allow names "
-               "to change the first");
+               "the first alone would be changed, and these are the same weights",
+               "remove one of them from the model, or --allow names to change the first");
     }
   }
 }

@@ -64,10 +64,10 @@ class TensorComparison {
   std::vector<std::string> only_reference_, only_other_, shapes_, vocabulary_, kinds_, dtypes_;
 };
 
-// Of the towers that were read under other names, as it has them itself.
+// Of the towers that both have, as the other has them itself.
 int TensorComparison::layers_of_other() const {
   if (c_.other.mapping.empty()) return layer_count(*c_.other.tensors, towers_);
-  std::set<std::string_view> own;
+  std::set<std::string_view> own = common_towers(*c_.reference.tensors, c_.other.asked->tensors());
   for (const NameMapping::Tensor& tensor : c_.other.mapping.tensors)
     for (const NameMapping::Part& part : tensor.parts)
       if (const auto tower = tower_of(part.name)) own.insert(*tower);

@@ -107,11 +107,25 @@ Participant participant_of(const SourcePtr& source, const TaskVector::Form& form
   return participant;
 }
 
+namespace {
+
+// A stored vector that was renamed knows its base's weights by the names in its file.
+void sample_under_stored_names(Participant& participant, const Participant& reference) {
+  if (participant.own_mapping.empty() || participant.sample.empty() || !participant.is_vector ||
+      participant.adapter != nullptr || reference.is_vector)
+    return;
+  participant.sample_names = inverse_of(participant.own_mapping, *reference.tensors);
+  participant.reference_sample =
+      sample_weights(*rename_source(reference.source, participant.sample_names, {}, Absent::kZero));
+}
+
+}  // namespace
+
 void read_names(Participant& participant, const TensorSource& reader, const Participant& reference,
                 const CheckOptions& options) {
   const Absent absent = participant.is_vector ? Absent::kZero : Absent::kRefused;
   participant.mapping = mapping_onto(reader, *reference.source, options, absent);
-  if (participant.mapping.empty()) return;
+  if (participant.mapping.empty()) return sample_under_stored_names(participant, reference);
   // Weights that stand for a tied head are none of its kin.
   const NameMapping names = mapping_onto(reader, *reference.source, {}, absent);
   if (!participant.is_vector) {

@@ -182,7 +182,9 @@ TEST_F(Check, TakesVectorsBehindTheFirstModel) {
   EXPECT_EQ(run({"check", "base", "tuned - base"}).out.find("no difference found"),
             std::string::npos);
   EXPECT_TRUE(refuses({"check", "tuned - base", "base"}, "a model first"));
-  EXPECT_TRUE(refuses({"check", "base", "tuned-base"}, "tuned-base"));
+  for (const char* odd : {"tuned-base", "tuned -base", "target - tuned - base"})
+    EXPECT_TRUE(refuses({"inject", "target", odd, "-o", "new"}, "a blank on each side"));
+  EXPECT_TRUE(refuses({"inject", "target", "my-vectr", "-o", "new"}, "cannot be opened"));
 }
 
 TEST_F(Check, OtherTokenIdsAreNotFit) {

@@ -113,6 +113,18 @@ TEST_F(Names, OfVectorsAreReadAlikeByAnalyze) {
   }
 }
 
+TEST_F(Names, OfVectorsAreCheckedAsTheyAre) {
+  make_vector();
+  test::write_model(dir_ / "strange", model_,
+                    test::named(test::make_weights(model_, 9), {"language_model.model.", true}));
+  test::write_model(dir_ / "stranger", model_,
+                    test::named(test::make_relative(test::make_weights(model_, 9), 8),
+                                {"language_model.model.", true}));
+  make({"extract", "stranger", "strange", "-o", "s.safetensors", "--quiet"});
+  EXPECT_EQ(run({"analyze", "s.safetensors", "--target", "target"}).status, 1);
+  EXPECT_EQ(run({"analyze", "v.safetensors", "s.safetensors", "--target", "target"}).status, 1);
+}
+
 TEST_F(Names, OfABaseAreReadAsTheVectors) {
   make_vector();
   make({"extract", "fused-tuned", "fused-base", "-o", "vf.safetensors", "--quiet"});
@@ -236,6 +248,7 @@ TEST_F(Rows, ThatTheVectorLeavesOutDoNotMatter) {
 
 TEST_F(Rows, OfStoredVectorsAreComparedWithoutTheirWeights) {
   const Outcome outcome = run({"check", "plain.safetensors", "odd.safetensors"});
+  EXPECT_TRUE(holds(outcome.out, "odd.safetensors is read under the names of plain.safetensors"));
   EXPECT_EQ(outcome.out.find("different starts"), std::string::npos) << outcome.out;
 }
 
@@ -298,7 +311,7 @@ TEST_F(Names, OfATiedHeadAreForTheUserToSay) {
       test::same_bits(weights("new").at("lm_head.weight"), weights("untied").at("lm_head.weight")));
   // What is left out of the vector does not matter.
   const Outcome without = run({"inject", "untied", "tuned - base", "-o", "mlp", "--only",
-                               "block=mlp", "--allow", "kinship"});
+                               "block=mlp", "--head", "embedding", "--allow", "kinship"});
   ASSERT_TRUE(ended_with(without, 0));
   EXPECT_EQ(without.err.find("gets the change of the embedding"), std::string::npos);
   const Outcome wrong = run({"inject", "untied", "tuned - base", "-o", "other", "--head", "both"});

@@ -133,6 +133,14 @@ TEST(NameMapping, LeavesOtherTowersAlone) {
       "model.* -> model.language_model.* (24 tensors), visual.* -> model.visual.* (11 tensors)");
 }
 
+TEST(NameMapping, AStrayTensorMovesNoTower) {
+  Tensors more = model({}) + vision("visual.");
+  more.push_back(tensor("model.layers.0.self_attn.rotary_emb.inv_freq", {4}));
+  const NameMapping mapping = mapping_between(more, model({}) + vision("visual."));
+  EXPECT_TRUE(mapping.empty());
+  EXPECT_EQ(mapping.problems, std::vector<std::string>());
+}
+
 TEST(NameMapping, FindsTheHeadBesideTheDecoder) {
   Tensors target = model({"language_model.model."}, false);
   target.push_back(tensor("language_model.lm_head.weight", {20, 8}));

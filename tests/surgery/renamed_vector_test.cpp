@@ -11,11 +11,11 @@
 #include "suture/surgery.h"
 
 #include "format/json.h"
+#include "names/mapped_source.h"
 #include "support/model_trio.h"
 #include "support/other_names.h"
 #include "support/tensor_bytes.h"
 #include "support/thrown.h"
-#include "names/mapped_source.h"
 
 namespace suture {
 namespace {
@@ -196,6 +196,24 @@ TEST_F(OtherNames, StrangersAreStillFound) {
     EXPECT_FALSE(found.fit());
     EXPECT_EQ(found.findings.front().topic, "kinship");
   }
+}
+
+TEST_F(OtherNames, OfAStoredVectorThatWasRenamedAreKin) {
+  const Naming fused{"model.language_model.", true};
+  write("base", base_, fused);
+  write("tuned", tuned_, fused);
+  write("target", target_, {});
+  write("stranger", test::make_weights(model_, 77), {});
+  extract(open_named("tuned", fused), open_named("base", fused), path("v.safetensors"));
+  const TaskVector stored = TaskVector::open(path("v.safetensors"));
+  const Checkpoint target = open_named("target", {}), stranger = open_named("stranger", {});
+  const TaskVector renamed = stored.renamed(mapping_between(stored, target));
+  const Compatibility kin = check(target, renamed);
+  ASSERT_EQ(kin.kinship.size(), 1u);
+  EXPECT_NEAR(kin.kinship[0].relative_distance, check(target, stored).kinship[0].relative_distance,
+              1e-12);
+  EXPECT_TRUE(kin.fit());
+  EXPECT_FALSE(check(stranger, renamed).fit());
 }
 
 TEST_F(OtherNames, OfATargetWithAVisionTower) {
