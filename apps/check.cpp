@@ -28,24 +28,25 @@ bool names_vector(const std::string& argument) {
   return has_scale || !vector.subtrahend.empty() || lora::is_adapter(vector.minuend);
 }
 
+// What is found on the first model by itself is found each time.
+template <typename T, typename Same>
+void append_new(std::vector<T> more, std::vector<T>& known, Same same) {
+  for (T& one : more) {
+    const bool is_known =
+        std::any_of(known.begin(), known.end(), [&](const T& other) { return same(one, other); });
+    if (!is_known) known.push_back(std::move(one));
+  }
+}
+
 void append(Compatibility more, Compatibility& result) {
-  // What is found on the first model by itself is found each time.
-  for (Finding& finding : more.findings) {
-    const bool is_known =
-        std::any_of(result.findings.begin(), result.findings.end(), [&](const Finding& known) {
-          return known.topic == finding.topic && known.found == finding.found &&
-                 known.severity == finding.severity;
-        });
-    if (!is_known) result.findings.push_back(std::move(finding));
-  }
-  for (KinshipPair& pair : more.kinship) {
-    const bool is_known =
-        std::any_of(result.kinship.begin(), result.kinship.end(), [&](const KinshipPair& known) {
-          return known.first == pair.first && known.second == pair.second &&
-                 known.relative_distance == pair.relative_distance;
-        });
-    if (!is_known) result.kinship.push_back(std::move(pair));
-  }
+  append_new(std::move(more.findings), result.findings, [](const Finding& a, const Finding& b) {
+    return a.topic == b.topic && a.found == b.found && a.severity == b.severity;
+  });
+  append_new(std::move(more.kinship), result.kinship,
+             [](const KinshipPair& a, const KinshipPair& b) {
+               return a.first == b.first && a.second == b.second &&
+                      a.relative_distance == b.relative_distance;
+             });
   std::move(more.names.begin(), more.names.end(), std::back_inserter(result.names));
   std::stable_sort(result.findings.begin(), result.findings.end(),
                    [](const Finding& a, const Finding& b) { return a.severity > b.severity; });

@@ -9,16 +9,9 @@
 
 namespace suture {
 
-namespace {
-
-NameMapping mapping_onto_base(const AnalyzedVector& analyzed) {
-  return analyzed.base ? mapping_between(analyzed.vector, *analyzed.base) : NameMapping();
-}
-
-}  // namespace
-
 NameMapping mapping_from_base(const AnalyzedVector& analyzed) {
-  const NameMapping onto = mapping_onto_base(analyzed);
+  if (!analyzed.base) return {};
+  const NameMapping onto = mapping_between(analyzed.vector, *analyzed.base);
   if (onto.empty()) return onto;  // with what stands in the way
   NameMapping from = inverse_of(onto, analyzed.base->tensors());
   // The rules of the way back, where it can be told by itself; of a part of a model those there.
@@ -30,9 +23,8 @@ NameMapping mapping_from_base(const AnalyzedVector& analyzed) {
 SourcePtr base_of(const AnalyzedVector& analyzed) {
   if (analyzed.base) {
     const SourcePtr base = open_source(*analyzed.base);
-    const NameMapping mapping = mapping_onto_base(analyzed);
-    if (mapping.empty()) return base;
-    return rename_source(base, inverse_of(mapping, base->tensors()));
+    const NameMapping mapping = mapping_from_base(analyzed);
+    return mapping.empty() ? base : rename_source(base, mapping);
   }
   const auto& terms = analyzed.vector.form().terms;
   return terms.size() == 1 ? terms.front().subtrahend : nullptr;
