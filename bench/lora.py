@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Times `suture extract --lora` beside mergekit-extract-lora, and compares what their adapters leave over.
 
-Both make an adapter of the same rank from the same pair, as whole processes, in turn, with as many threads. The error of
-either is |D - B A| of the factors in its file, over all matrices that have factors in both, beside that of a full
-decomposition at this rank: the part of |D| that its later singular values make up, all but the largest eigenvalues of D'D.
+Both make an adapter of the same rank from the same pair, as whole processes with as many threads: in turn, each first in
+every second round, after the files were read once. The error of either is |D - B A| of the factors in its file, over all
+matrices that have factors in both, beside that of a full decomposition at this rank: the part of |D| that its later singular
+values make up, all but the largest eigenvalues of D'D.
 """
 
 import argparse
@@ -54,13 +55,23 @@ def commands_of(options, outputs):
     return {"suture": ours, "mergekit": theirs}
 
 
+def warm(options):
+    """Reads both models, so that neither contender waits for the disk in the other's place."""
+    for file in sorted(options.models.glob("grpo/*")) + sorted(options.models.glob("sft/*")):
+        with file.open("rb") as stream:
+            while stream.read(1 << 24):
+                pass
+
+
 def measure(options, outputs):
     rounds = []
-    for _ in range(options.runs):
+    commands = commands_of(options, outputs)
+    for number in range(options.runs):
         times = {}
-        for contender, command in commands_of(options, outputs).items():
+        warm(options)
+        for contender in CONTENDERS if number % 2 == 0 else reversed(CONTENDERS):
             shutil.rmtree(outputs[contender], ignore_errors=True)
-            times[contender] = run(command, options.threads)
+            times[contender] = run(commands[contender], options.threads)
             print(contender, times[contender], f"load {os.getloadavg()[0]:.1f}", flush=True)
         rounds.append(times)
     return rounds
@@ -129,8 +140,8 @@ def summary(options, rounds, matrices):
     speed, memory = ratios("seconds"), ratios("peak_mb")
     part = f", of tensors whose names hold `{options.only}`" if options.only else ""
     return (f"Rank {options.rank}, {matrices} matrices of the 0.5 B shape{part}, {options.threads} threads each; medians of "
-            f"{options.runs} rounds in turn, of whole processes. suture is {statistics.median(speed):.0f} times as fast "
-            f"({min(speed):.0f}-{max(speed):.0f}) in 1/{statistics.median(memory):.0f} of the memory.")
+            f"{options.runs} rounds in turn, of whole processes. suture is {statistics.median(speed):.1f} times as fast "
+            f"({min(speed):.1f}-{max(speed):.1f}) in 1/{statistics.median(memory):.0f} of the memory.")
 
 
 def main():

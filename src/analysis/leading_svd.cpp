@@ -11,8 +11,9 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/grad_mode.h>
 
+#include "analysis/gram_matrix.h"
+#include "analysis/orthonormal.h"
 #include "analysis/row_chunks.h"
-#include "kernels/gram.h"
 #include "stream/worker_pool.h"
 
 namespace suture {
@@ -58,54 +59,12 @@ LeadingSvd full_svd(const at::Tensor& matrix, const LeadingSvdOptions& options) 
 // some hundred terms at random err by some epsilon; those of one sign and size by a few more.
 constexpr double kGramRounding = 16;
 constexpr std::int64_t kGramSide = 2048;  // of larger ones a'a costs more than products with a
-constexpr std::int64_t kGramRows = 4096;  // of a part, whose sum goes on in float64
-constexpr std::int64_t kGramParts = 8;
 constexpr double kLargestSquares = 1e24;  // |a|_F^2 as large, or as small, is safe in float32
 constexpr double kSmallest = std::numeric_limits<double>::min();
 
 double epsilon_of(const at::Tensor& a) {
   return a.scalar_type() == at::kDouble ? std::numeric_limits<double>::epsilon()
                                         : std::numeric_limits<float>::epsilon();
-}
-
-kernels::MatrixRows rows_of(const at::Tensor& a, std::int64_t begin, std::int64_t end) {
-  const auto size = [](std::int64_t value) { return static_cast<std::size_t>(value); };
-  return {a.const_data_ptr<float>() + begin * a.stride(0), size(end - begin), size(a.size(1)),
-          size(a.stride(0)), size(a.stride(1))};
-}
-
-// As many sums as there are parts, so that they do not depend on the number of threads.
-at::Tensor gram_on_cpu(const at::Tensor& a, const RunOptions& run) {
-  const std::int64_t parts = std::clamp<std::int64_t>(a.size(0) / kGramRows, 1, kGramParts);
-  const auto side =
-      static_cast<std::int64_t>(kernels::gram_side(static_cast<std::size_t>(a.size(1))));
-  const at::Tensor sums = at::zeros({parts, side, side}, at::kDouble);
-  stream::run_jobs(static_cast<std::size_t>(parts), run, [&]() -> stream::Worker {
-    return [&](std::size_t job) {
-      const auto part = static_cast<std::int64_t>(job);
-      kernels::add_gram(rows_of(a, a.size(0) * part / parts, a.size(0) * (part + 1) / parts),
-                        sums.mutable_data_ptr<double>() + part * side * side);
-    };
-  });
-  const at::Tensor sum = parts == 1 ? sums[0] : sums.sum(0);
-  return sum.narrow(0, 0, a.size(1)).narrow(1, 0, a.size(1));
-}
-
-at::Tensor gram_by_products(const at::Tensor& a) {
-  at::Tensor sum = at::zeros({a.size(1), a.size(1)}, a.options().dtype(at::kDouble));
-  for (std::int64_t row = 0; row < a.size(0); row += kGramRows) {
-    const at::Tensor rows = a.narrow(0, row, std::min(kGramRows, a.size(0) - row));
-    sum.add_(rows.t().mm(rows));
-  }
-  return sum;
-}
-
-at::Tensor gram_of(const at::Tensor& a, const RunOptions* run) {
-  const bool has_kernel = a.is_cpu() && a.scalar_type() == at::kFloat;
-  const at::Tensor sum =
-      has_kernel ? gram_on_cpu(a, run != nullptr ? *run : RunOptions{}) : gram_by_products(a);
-  const at::Tensor lower = sum.to(a.scalar_type()).tril_();
-  return lower + lower.tril(-1).t();
 }
 
 // Directions so weak beside the first that the rounding of a'a moves them.
@@ -117,7 +76,7 @@ bool is_lost_in_rounding(const LeadingSvd& svd, double last, const at::Tensor& a
 }
 
 // How a'a is multiplied with.
-struct GramProduct {
+struct GramMultiplier {
   at::Tensor a;
   at::Tensor gram;  // a'a where it is there
 
@@ -129,20 +88,13 @@ struct GramProduct {
   }
 };
 
-at::Tensor orthonormal_beside(const at::Tensor& basis, at::Tensor block) {
-  if (!basis.defined()) return std::get<0>(at::linalg_qr(block));
-  for (int pass = 0; pass < 2; ++pass)
-    block = std::get<0>(at::linalg_qr(block - basis.mm(basis.t().mm(block))));
-  return block;
-}
-
 struct KrylovBasis {
   at::Tensor vectors;  // orthonormal columns
   at::Tensor images;   // a'a times them, where a'a is there
 };
 
 // Columns that span `start`, (a'a) start, ... in the complement of `beside` (or everywhere).
-KrylovBasis krylov_basis(const GramProduct& product, const at::Tensor& start,
+KrylovBasis krylov_basis(const GramMultiplier& product, const at::Tensor& start,
                          const at::Tensor& beside, std::int64_t blocks, const RunOptions* run) {
   at::Tensor block = start, all = beside;
   std::vector<at::Tensor> images;
@@ -204,7 +156,7 @@ double factor_of_estimate(std::int64_t dimension, std::int64_t columns) {
 }
 
 // The largest singular value of what `basis` leaves of `a`, as a second sketch sees it.
-double seen_of_rest(const GramProduct& product, const at::Tensor& basis, const at::Tensor& start,
+double seen_of_rest(const GramMultiplier& product, const at::Tensor& basis, const at::Tensor& start,
                     const RunOptions* run) {
   const KrylovBasis found = krylov_basis(product, start, basis, kKrylovBlocks, run);
   if (product.gram.defined()) {
@@ -220,7 +172,7 @@ double seen_of_rest(const GramProduct& product, const at::Tensor& basis, const a
 }
 
 // `square_error` is how far what was multiplied with may be from a'a.
-void add_bounds(LeadingSvd& svd, const GramProduct& product, const at::Tensor& basis,
+void add_bounds(LeadingSvd& svd, const GramMultiplier& product, const at::Tensor& basis,
                 const at::Tensor& start, double square_error, const LeadingSvdOptions& options) {
   const double largest = svd.values.front();
   double held = 0;
@@ -248,7 +200,7 @@ struct Sketch {
 // The values of a on all of the basis, and the first vectors.
 LeadingSvd svd_by_products(const at::Tensor& a, const Sketch& sketch,
                            const LeadingSvdOptions& options) {
-  const GramProduct product{a, {}};
+  const GramMultiplier product{a, {}};
   const KrylovBasis found = krylov_basis(product, sketch.start, {}, sketch.blocks, options.run);
   const at::Tensor basis = std::get<0>(at::linalg_qr(found.vectors.to(at::kDouble)));
   const Products products = products_of(a, basis, false);
@@ -268,7 +220,7 @@ LeadingSvd svd_by_products(const at::Tensor& a, const Sketch& sketch,
 // later values are those of a'a as it was rounded, the first values those of a on these directions.
 std::optional<LeadingSvd> svd_by_gram(const at::Tensor& a, const Sketch& sketch,
                                       const LeadingSvdOptions& options) {
-  const GramProduct product{a, gram_of(a, options.run)};
+  const GramMultiplier product{a, gram_matrix(a, options.run)};
   const double trace = product.gram.trace().item<double>();
   if (!(trace > 1 / kLargestSquares && trace < kLargestSquares)) return {};
   const auto [basis, images] = krylov_basis(product, sketch.start, {}, sketch.blocks, options.run);

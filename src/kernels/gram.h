@@ -21,4 +21,14 @@ std::size_t gram_side(std::size_t columns);
 /// std::bad_alloc.
 void add_gram(const MatrixRows& a, double* sum);
 
+/// The whole of such a sum, both halves of it, rounded to `columns` rows and columns of `out`.
+void symmetric_of_gram(const double* sum, std::size_t columns, float* out);
+
+/// image = A x and product = A'(A x), in one pass over A: what a few products with A'A cost less by
+/// than A'A does. `x` and `product` have A's columns as rows and `width` columns, a multiple of 16;
+/// `image` has A's rows; all are dense. Without a `product` (null) only the image. Sums are in
+/// float32, fused where the processor can. Throws std::bad_alloc.
+void multiply_by_gram(const MatrixRows& a, const float* x, std::size_t width, float* image,
+                      float* product);
+
 }  // namespace suture::kernels

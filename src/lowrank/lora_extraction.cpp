@@ -31,11 +31,11 @@
 #include "stream/worker_pool.h"
 #include "surgery/injected_tensors.h"
 #include "surgery/materialize.h"
+#include "surgery/measure.h"
 #include "surgery/model_config.h"
 #include "surgery/output.h"
 #include "surgery/plan.h"
 #include "surgery/sparse_source.h"
-#include "surgery/term_reader.h"
 #include "surgery/vector_metadata.h"
 
 namespace suture {
@@ -119,7 +119,7 @@ class LoraExtraction {
   void decompose(std::size_t i);
   at::Tensor base_matrix(const TensorInfo& info) const;
   void measure_others();
-  void measure_other(std::size_t i);
+  void note_other(std::size_t i, const kernels::ValueStatistics& found);
   void require_finite(const std::string& name, std::int64_t non_finite) const;
   void choose_whole_tensors();
   void save_module(const std::string& module);
@@ -334,41 +334,36 @@ at::Tensor LoraExtraction::base_matrix(const TensorInfo& info) const {
   return read.to(options_.device);
 }
 
-template <typename T>
-kernels::ValueStatistics statistics_in(const HeldTensor& held, const RunOptions& run) {
-  const auto elements = held.terms.front().minuend->elements;
-  TermReader reader;
-  std::vector<T> sums(kernels::kStatisticsTile);
-  kernels::ValueStatistics all;
-  for (std::uint64_t first = 0; first < elements; first += kernels::kStatisticsTile) {
-    stream::check_cancelled(run);
-    const auto count = static_cast<std::size_t>(
-        std::min<std::uint64_t>(kernels::kStatisticsTile, elements - first));
-    kernels::sum_of_terms(reader.read(held.terms, first, count), sums.data(), count);
-    all.append(kernels::measure_values(sums.data(), count));
-  }
-  return all;
+// A gate that lets through the tensors that get no factors.
+NamedScales others_among(const std::vector<HeldTensor>& held,
+                         const std::vector<LoraTensor>& tensors) {
+  NamedScales gate;
+  for (std::size_t i = 0; i < held.size(); ++i)
+    if (held[i].holding != Holding::kFactors) gate.scales.emplace(tensors[i].name, 1);
+  return gate;
 }
 
 // Whether the tensors that get no factors changed, and by how much.
 void LoraExtraction::measure_others() {
-  std::vector<std::size_t> others;
+  TaskVector::Form form = vector_.form();
+  const NamedScales others = others_among(held_, report_.tensors);
+  if (others.scales.empty()) return;
+  for (Term& term : form.terms) term.gates.emplace_back(others);
+  const TaskVector vector = TaskVector::of(std::make_shared<TaskVector::Form>(std::move(form)));
+  std::unordered_map<std::string, kernels::ValueStatistics> found;
+  for (const TensorMeasures& tensor : measure({{vector, nullptr}}, options_.run))
+    found.emplace(tensor.name, tensor.values.front());
   for (std::size_t i = 0; i < held_.size(); ++i)
-    if (held_[i].holding != Holding::kFactors) others.push_back(i);
-  stream::run_jobs(others.size(), options_.run,
-                   [&] { return [&](std::size_t job) { measure_other(others[job]); }; });
+    if (const auto at = found.find(report_.tensors[i].name); at != found.end())
+      note_other(i, at->second);
 }
 
-void LoraExtraction::measure_other(std::size_t i) {
-  const HeldTensor& held = held_[i];
-  const kernels::ValueStatistics found = sum_dtype(held.terms) == Dtype::kF64
-                                             ? statistics_in<double>(held, options_.run)
-                                             : statistics_in<float>(held, options_.run);
+void LoraExtraction::note_other(std::size_t i, const kernels::ValueStatistics& found) {
   LoraTensor& tensor = report_.tensors[i];
   require_finite(tensor.name, static_cast<std::int64_t>(found.non_finite));
   tensor.error.norm = std::sqrt(found.sum_of_squares);
   if (found.non_zero == 0) return;
-  tensor.form = held.holding == Holding::kNone ? LoraForm::kLeftOut : LoraForm::kWhole;
+  tensor.form = held_[i].holding == Holding::kNone ? LoraForm::kLeftOut : LoraForm::kWhole;
   if (tensor.form == LoraForm::kLeftOut)
     tensor.error.residual = tensor.error.merged_residual = tensor.error.norm;
 }

@@ -3,14 +3,22 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/grad_mode.h>
 
+#include "analysis/gram_matrix.h"
 #include "analysis/leading_svd.h"
+#include "analysis/orthonormal.h"
 #include "analysis/row_chunks.h"
+#include "core/scalar_type.h"
+#include "kernels/leftover.h"
+#include "kernels/statistics.h"
+#include "stream/worker_pool.h"
 
 namespace suture {
 namespace {
@@ -21,11 +29,39 @@ constexpr double kNoDirection = 1e-7;  // of the largest value: the same for a d
 // A sketch of more columns than this part of the side is no cheaper than all of a'a.
 constexpr std::int64_t kPartOfSide = 6;
 
+constexpr std::int64_t kKrylovBlocks = 4;
+constexpr double kLargestSquares = 1e24;  // |a|_F^2 as large, or as small, is safe in float32
+
+// Rounding moves the squares of the leading values by some hundred epsilon of the largest; of what
+// is left over that should be next to nothing.
+constexpr double kLeastLeft = 1e-2;
+
 struct Directions {
   at::Tensor left, right;  // columns of unit length, float64
   std::vector<double> values;
   double squares = 0;
 };
+
+// A few more than asked for, in sixteens: products with them take as long as with fewer.
+std::int64_t columns_of_sketch(std::int64_t rank) { return (rank + 10 + 15) / 16 * 16; }
+
+double squares_of(const at::Tensor& values) {
+  const double norm = at::linalg_vector_norm(values).item<double>();
+  return norm * norm;
+}
+
+double squares_of_matrix(const at::Tensor& matrix) {
+  const at::Tensor as_it_lies = matrix.stride(1) == 1 ? matrix : matrix.t();
+  double sum = 0;
+  for_each_row_chunk(as_it_lies, [&](std::int64_t first, std::int64_t count) {
+    const at::Tensor rows = as_it_lies.narrow(0, first, count).contiguous();
+    sum += matrix.is_cpu()
+               ? kernels::sum_of_squares({rows.const_data_ptr(), dtype_of(rows.scalar_type())},
+                                         static_cast<std::size_t>(rows.numel()))
+               : squares_of(rows.to(at::kDouble));
+  });
+  return sum;
+}
 
 // All directions of a matrix with no more columns than rows, from a'a in float64.
 Directions all_directions(const at::Tensor& a) {
@@ -49,6 +85,50 @@ Directions all_directions(const at::Tensor& a) {
   return found;
 }
 
+struct KrylovSpace {
+  at::Tensor basis;   // orthonormal columns that span x, (a'a) x, ... for random x
+  at::Tensor images;  // a times them
+};
+
+KrylovSpace krylov_space(const at::Tensor& a, const LowRankOptions& options) {
+  at::Generator generator = at::detail::createCPUGenerator(options.seed);
+  at::Tensor block = at::randn({a.size(1), columns_of_sketch(*options.rank)}, generator,
+                               at::TensorOptions(at::kFloat))
+                         .to(a.options());
+  at::Tensor basis;
+  std::vector<at::Tensor> images;
+  for (std::int64_t step = 0; step < kKrylovBlocks; ++step) {
+    if (options.run != nullptr) stream::check_cancelled(*options.run);
+    block = orthonormal_beside(basis, block);
+    basis = basis.defined() ? at::cat({basis, block}, 1) : block;
+    const GramProduct found = gram_product(a, block, step + 1 < kKrylovBlocks);
+    images.push_back(found.image);
+    block = found.product;
+  }
+  return {basis, at::cat(images, 1)};
+}
+
+// From products with the matrix in its own precision. Nothing where rounding, or what float32 can
+// hold, might show in what is left over.
+std::optional<Directions> krylov_directions(const at::Tensor& a, const LowRankOptions& options) {
+  const double squares = squares_of_matrix(a);
+  if (!(squares > 1 / kLargestSquares && squares < kLargestSquares)) return {};
+  const auto [basis, images] = krylov_space(a, options);
+  const auto [values, vectors] = at::linalg_eigh(gram_matrix(images, options.run).to(at::kDouble));
+  const at::Tensor leading = values.flip(0).narrow(0, 0, *options.rank).clamp_min(0);
+  const double left_over = squares - leading.sum().item<double>();
+  if (left_over < kLeastLeft * leading[0].item<double>()) return {};
+  const at::Tensor chosen = vectors.flip(1).narrow(1, 0, *options.rank);
+  Directions found;
+  found.squares = squares;
+  found.values = to_vector(leading.sqrt());
+  found.right = basis.to(at::kDouble).mm(chosen);
+  found.left = images.mm(chosen.to(a.scalar_type())).to(at::kDouble) /
+               leading.sqrt().clamp_min(std::numeric_limits<double>::min());
+  return found;
+}
+
+// The same with products in float64, at the end.
 Directions leading_directions(const at::Tensor& matrix, const LowRankOptions& options) {
   LeadingSvdOptions svd_options;
   svd_options.rank = *options.rank;
@@ -66,10 +146,16 @@ bool is_for_sketch(const at::Tensor& matrix, const LowRankOptions& options) {
   return options.rank && kPartOfSide * (*options.rank + kSpare) < side;
 }
 
+// Of a matrix with no more columns than rows.
+Directions directions_of_tall(const at::Tensor& a, const LowRankOptions& options) {
+  if (!is_for_sketch(a, options)) return all_directions(a);
+  auto found = krylov_directions(a, options);
+  return found ? *std::move(found) : leading_directions(a, options);
+}
+
 Directions directions_of(const at::Tensor& matrix, const LowRankOptions& options) {
-  if (is_for_sketch(matrix, options)) return leading_directions(matrix, options);
-  if (matrix.size(0) >= matrix.size(1)) return all_directions(matrix);
-  Directions found = all_directions(matrix.t());
+  if (matrix.size(0) >= matrix.size(1)) return directions_of_tall(matrix, options);
+  Directions found = directions_of_tall(matrix.t(), options);
   std::swap(found.left, found.right);
   return found;
 }
@@ -86,6 +172,32 @@ std::int64_t rank_of(const Directions& found, const LowRankOptions& options) {
     lost -= value * value;
   }
   return most;
+}
+
+kernels::LeftoverSquares squares_by_torch(const at::Tensor& product, const at::Tensor& delta,
+                                          const at::Tensor& base) {
+  const at::Tensor change = delta.to(at::kDouble);
+  kernels::LeftoverSquares squares;
+  squares.change = squares_of(product - change);
+  if (!base.defined()) return squares;
+  const at::Tensor weights = base.to(at::kDouble);
+  const at::Tensor merged = (weights + product).to(base.scalar_type()).to(at::kDouble);
+  squares.merged = squares_of(merged - weights - change);
+  return squares;
+}
+
+// In one pass over what a product of a few rows has left in the cache.
+kernels::LeftoverSquares squares_on_cpu(const at::Tensor& product, const at::Tensor& delta,
+                                        const at::Tensor& base) {
+  const at::Tensor change = delta.contiguous();
+  const at::Tensor weights = base.defined() ? base.contiguous() : base;
+  kernels::StoredTile stored;
+  if (base.defined()) stored = {weights.const_data_ptr(), dtype_of(weights.scalar_type())};
+  const auto count = static_cast<std::size_t>(product.numel());
+  const double* sums = product.const_data_ptr<double>();
+  return change.scalar_type() == at::kDouble
+             ? kernels::leftover_squares(sums, change.const_data_ptr<double>(), stored, count)
+             : kernels::leftover_squares(sums, change.const_data_ptr<float>(), stored, count);
 }
 
 }  // namespace
@@ -111,16 +223,13 @@ Leftover leftover_of(const at::Tensor& matrix, const at::Tensor& up, const at::T
   Leftover left;
   for_each_row_chunk(matrix, [&](std::int64_t first, std::int64_t count) {
     const at::Tensor product = up.narrow(0, first, count).to(at::kDouble).mm(in_double);
-    const at::Tensor delta = matrix.narrow(0, first, count).to(at::kDouble);
-    const auto squares_of = [](const at::Tensor& rest) {
-      const double norm = at::linalg_vector_norm(rest).item<double>();
-      return norm * norm;
-    };
-    left.squares += squares_of(product - delta);
-    if (!base.defined()) return;
-    const at::Tensor rows = base.narrow(0, first, count), weights = rows.to(at::kDouble);
-    const at::Tensor merged = (weights + product).to(base.scalar_type()).to(at::kDouble);
-    left.merged_squares += squares_of(merged.sub_(weights).sub_(delta));
+    const at::Tensor delta = matrix.narrow(0, first, count);
+    const at::Tensor weights = base.defined() ? base.narrow(0, first, count) : base;
+    const kernels::LeftoverSquares squares = matrix.is_cpu()
+                                                 ? squares_on_cpu(product, delta, weights)
+                                                 : squares_by_torch(product, delta, weights);
+    left.squares += squares.change;
+    left.merged_squares += squares.merged;
   });
   return left;
 }
