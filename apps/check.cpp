@@ -1,9 +1,6 @@
-#include <algorithm>
 #include <filesystem>
-#include <iterator>
 #include <string>
 #include <system_error>
-#include <utility>
 #include <vector>
 
 #include "suture/error.h"
@@ -26,30 +23,6 @@ bool names_vector(const std::string& argument) {
   const bool has_scale =
       vector.minuend != argument && std::filesystem::exists(vector.minuend, error);
   return has_scale || !vector.subtrahend.empty() || lora::is_adapter(vector.minuend);
-}
-
-// What is found on the first model by itself is found each time.
-template <typename T, typename Same>
-void append_new(std::vector<T> more, std::vector<T>& known, Same same) {
-  for (T& one : more) {
-    const bool is_known =
-        std::any_of(known.begin(), known.end(), [&](const T& other) { return same(one, other); });
-    if (!is_known) known.push_back(std::move(one));
-  }
-}
-
-void append(Compatibility more, Compatibility& result) {
-  append_new(std::move(more.findings), result.findings, [](const Finding& a, const Finding& b) {
-    return a.topic == b.topic && a.found == b.found && a.severity == b.severity;
-  });
-  append_new(std::move(more.kinship), result.kinship,
-             [](const KinshipPair& a, const KinshipPair& b) {
-               return a.first == b.first && a.second == b.second &&
-                      a.relative_distance == b.relative_distance;
-             });
-  std::move(more.names.begin(), more.names.end(), std::back_inserter(result.names));
-  std::stable_sort(result.findings.begin(), result.findings.end(),
-                   [](const Finding& a, const Finding& b) { return a.severity > b.severity; });
 }
 
 // Models are compared among each other, and each adapter or difference with the first of them.
@@ -75,7 +48,7 @@ Compatibility check_named(const Arguments& arguments) {
   Compatibility result = models.size() > 1 ? check(models, arguments.check) : Compatibility{};
   for (const std::string& argument : vectors) {
     const TaskVector vector = open_vector(parse_vector_argument(argument));
-    append(check(models.front(), vector, arguments.check), result);
+    result.append(check(models.front(), vector, arguments.check));
   }
   return result;
 }

@@ -47,6 +47,11 @@ struct Compatibility {
 
   /// True when nothing stands in the way.
   bool fit() const;
+
+  /// Adds what is not known yet: what is so of one model by itself is found beside each other one.
+  void add(Finding finding);
+  /// Adds what another check found, and brings blockers to the front again.
+  void append(Compatibility more);
 };
 
 /// What to do about vocabularies of different size or order.

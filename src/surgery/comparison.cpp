@@ -17,14 +17,7 @@ void Comparison::report(Severity severity, const char* topic, std::string found,
                         std::string meaning, std::string remedy) {
   if (severity == Severity::kBlocker && may_allow(topic) && options.allowed.count(topic) > 0)
     severity = Severity::kWarning;
-  // What is so of the reference by itself is found beside each of the others.
-  const bool is_known =
-      std::any_of(result.findings.begin(), result.findings.end(), [&](const Finding& known) {
-        return known.topic == topic && known.found == found && known.severity == severity;
-      });
-  if (is_known) return;
-  result.findings.push_back(
-      {severity, topic, std::move(found), std::move(meaning), std::move(remedy)});
+  result.add({severity, topic, std::move(found), std::move(meaning), std::move(remedy)});
 }
 
 std::string Comparison::against(const std::string& mine, const std::string& theirs) const {

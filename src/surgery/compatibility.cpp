@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <map>
 #include <set>
 #include <string>
@@ -121,6 +122,27 @@ std::string list_blockers(const Compatibility& compatibility) {
 }
 
 }  // namespace
+
+void Compatibility::add(Finding finding) {
+  const bool is_known = std::any_of(findings.begin(), findings.end(), [&](const Finding& known) {
+    return known.topic == finding.topic && known.found == finding.found &&
+           known.severity == finding.severity;
+  });
+  if (!is_known) findings.push_back(std::move(finding));
+}
+
+void Compatibility::append(Compatibility more) {
+  for (Finding& finding : more.findings) add(std::move(finding));
+  for (KinshipPair& pair : more.kinship) {
+    const bool is_known = std::any_of(kinship.begin(), kinship.end(), [&](const auto& known) {
+      return known.first == pair.first && known.second == pair.second &&
+             known.relative_distance == pair.relative_distance;
+    });
+    if (!is_known) kinship.push_back(std::move(pair));
+  }
+  std::move(more.names.begin(), more.names.end(), std::back_inserter(names));
+  sort_findings(*this);
+}
 
 bool Compatibility::fit() const {
   return std::none_of(findings.begin(), findings.end(), [](const Finding& finding) {

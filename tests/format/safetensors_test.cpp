@@ -11,6 +11,7 @@
 #include "format/json.h"
 #include "support/safetensors_builder.h"
 #include "support/temp_dir.h"
+#include "support/tensor_info.h"
 #include "support/thrown.h"
 
 namespace suture::format {
@@ -20,19 +21,9 @@ using test::holds;
 using test::read_file;
 using test::SafetensorsBuilder;
 using test::TempDir;
+using test::tensor_info;
 using test::thrown_by;
 using test::write_file;
-
-TensorInfo tensor(const std::string& name, Dtype dtype, const std::vector<std::int64_t>& shape) {
-  TensorInfo info;
-  info.name = name;
-  info.dtype = dtype;
-  info.shape = shape;
-  info.elements = 1;
-  for (const std::int64_t size : shape) info.elements *= static_cast<std::uint64_t>(size);
-  info.bytes = info.elements * static_cast<std::uint64_t>(bits_of(dtype)) / 8;
-  return info;
-}
 
 std::string names_of(const std::vector<TensorInfo>& tensors) {
   std::string names;
@@ -118,9 +109,9 @@ TEST(ReadSafetensors, OffsetsMayBeLargerThanTheMachinesMemory) {
 // -----------------------------------------------------------------------------------------
 
 TEST(LayOutSafetensors, IsReadBackAsItWas) {
-  std::vector<TensorInfo> tensors{tensor("b", Dtype::kU8, {3}), tensor("a", Dtype::kBF16, {2, 2}),
-                                  tensor("zero", Dtype::kF32, {0, 5}),
-                                  tensor("scalar", Dtype::kF64, {})};
+  std::vector<TensorInfo> tensors{
+      tensor_info("b", {3}, Dtype::kU8), tensor_info("a", {2, 2}, Dtype::kBF16),
+      tensor_info("zero", {0, 5}, Dtype::kF32), tensor_info("scalar", {}, Dtype::kF64)};
   const std::map<std::string, std::string> metadata{{"format", "pt"}, {"k\"\n", "v\\\u00E9"}};
   const std::string first = lay_out_safetensors(tensors, metadata);
   const SafetensorsHeader header = read_back(first + std::string(3 + 8 + 0 + 8, 'd'));
@@ -139,8 +130,9 @@ TEST(LayOutSafetensors, IsReadBackAsItWas) {
 
 // These are the bytes that the reference implementation writes for the same tensors.
 TEST(LayOutSafetensors, WritesTheReferenceBytes) {
-  std::vector<TensorInfo> tensors{tensor("b", Dtype::kF32, {2}), tensor("a", Dtype::kF32, {1, 2}),
-                                  tensor("i", Dtype::kI64, {1})};
+  std::vector<TensorInfo> tensors{tensor_info("b", {2}, Dtype::kF32),
+                                  tensor_info("a", {1, 2}, Dtype::kF32),
+                                  tensor_info("i", {1}, Dtype::kI64)};
   std::string json = R"({"__metadata__":{"format":"pt"},)"
                      R"("i":{"dtype":"I64","shape":[1],"data_offsets":[0,8]},)"
                      R"("a":{"dtype":"F32","shape":[1,2],"data_offsets":[8,16]},)"
@@ -154,7 +146,7 @@ TEST(LayOutSafetensors, SortsByDtypeRankDescendingThenName) {
   for (const Dtype dtype : {Dtype::kBool, Dtype::kU8, Dtype::kF16, Dtype::kBF16, Dtype::kF32,
                             Dtype::kF64, Dtype::kI64}) {
     for (const char* suffix : {".b", ".a", ".B", ".\u00E9"}) {
-      tensors.push_back(tensor(std::string(name_of(dtype)) + suffix, dtype, {1}));
+      tensors.push_back(tensor_info(std::string(name_of(dtype)) + suffix, {1}, dtype));
     }
   }
   lay_out_safetensors(tensors, {});
@@ -167,7 +159,7 @@ TEST(LayOutSafetensors, SortsByDtypeRankDescendingThenName) {
 
 TEST(LayOutSafetensors, PadsTheHeaderToEight) {
   for (std::size_t length = 1; length <= 16; ++length) {
-    std::vector<TensorInfo> tensors{tensor(std::string(length, 'n'), Dtype::kU8, {1})};
+    std::vector<TensorInfo> tensors{tensor_info(std::string(length, 'n'), {1}, Dtype::kU8)};
     const std::string first = lay_out_safetensors(tensors, {});
     EXPECT_EQ(first.size() % 8, 0u) << length;
     const auto brace = first.find_last_not_of(' ');
@@ -186,7 +178,7 @@ TEST(LayOutSafetensors, LeavesOutEmptyMetadata) {
 
 TEST(LayOutSafetensors, RefusesNamesThatCannotBeReadBack) {
   for (const std::string name : {"", "__metadata__", "\xFF"}) {
-    std::vector<TensorInfo> tensors{tensor(name, Dtype::kU8, {1})};
+    std::vector<TensorInfo> tensors{tensor_info(name, {1}, Dtype::kU8)};
     EXPECT_TRUE(holds(thrown_by<FormatError>([&] { lay_out_safetensors(tensors, {}); }),
                       "'" + printable(name) + "'"));
   }
@@ -228,7 +220,7 @@ TEST(Safetensors, EveryDtypeKeepsItsSizeThroughARoundTrip) {
   std::uint64_t data_bytes = 0;
   for (int i = 0; i <= static_cast<int>(Dtype::kU64); ++i) {
     const auto dtype = static_cast<Dtype>(i);
-    tensors.push_back(tensor(std::string(name_of(dtype)), dtype, {3, 8}));
+    tensors.push_back(tensor_info(std::string(name_of(dtype)), {3, 8}, dtype));
     data_bytes += 3 * static_cast<std::uint64_t>(bits_of(dtype));
   }
   const std::string first = lay_out_safetensors(tensors, {});

@@ -5,25 +5,15 @@
 
 #include <gtest/gtest.h>
 
+#include "support/tensor_info.h"
 #include "support/thrown.h"
 
 namespace suture {
 namespace {
 
 using test::holds;
-using Shape = std::vector<std::int64_t>;
+using test::tensor_info;
 using Tensors = std::vector<TensorInfo>;
-
-TensorInfo tensor(const std::string& name, const Shape& shape, Dtype dtype = Dtype::kBF16) {
-  TensorInfo info;
-  info.name = name;
-  info.dtype = dtype;
-  info.shape = shape;
-  info.elements = 1;
-  for (const std::int64_t size : shape) info.elements *= static_cast<std::uint64_t>(size);
-  info.bytes = info.elements * static_cast<std::uint64_t>(bytes_of(dtype));
-  return info;
-}
 
 struct Names {
   std::string prefix = "model.";
@@ -35,10 +25,10 @@ struct Names {
 void add_layer(const Names& names, int number, Tensors& tensors) {
   const std::string layer = names.prefix + "layers." + std::to_string(number) + ".";
   const auto add = [&](const std::string& name, std::int64_t rows) {
-    tensors.push_back(tensor(layer + name + ".weight", {rows, names.width}));
-    tensors.push_back(tensor(layer + name + ".bias", {rows}));
+    tensors.push_back(tensor_info(layer + name + ".weight", {rows, names.width}));
+    tensors.push_back(tensor_info(layer + name + ".bias", {rows}));
   };
-  tensors.push_back(tensor(layer + "input_layernorm.weight", {names.width}));
+  tensors.push_back(tensor_info(layer + "input_layernorm.weight", {names.width}));
   if (names.fused) {
     add("self_attn.qkv_proj", names.q + 2 * names.kv);
     add("mlp.gate_up_proj", 2 * 12);
@@ -52,10 +42,10 @@ void add_layer(const Names& names, int number, Tensors& tensors) {
 }
 
 Tensors model(const Names& names, bool with_head = true) {
-  Tensors tensors{tensor(names.prefix + "embed_tokens.weight", {20, names.width})};
+  Tensors tensors{tensor_info(names.prefix + "embed_tokens.weight", {20, names.width})};
   for (int layer = 0; layer < names.layers; ++layer) add_layer(names, layer, tensors);
-  tensors.push_back(tensor(names.prefix + "norm.weight", {names.width}));
-  if (with_head) tensors.push_back(tensor("lm_head.weight", {20, names.width}));
+  tensors.push_back(tensor_info(names.prefix + "norm.weight", {names.width}));
+  if (with_head) tensors.push_back(tensor_info("lm_head.weight", {20, names.width}));
   return tensors;
 }
 
@@ -75,10 +65,10 @@ Tensors vision(const std::string& prefix) {
   Tensors tensors;
   for (int block = 0; block < 5; ++block) {
     const std::string name = prefix + "layers." + std::to_string(block) + ".";
-    tensors.push_back(tensor(name + "self_attn.q_proj.weight", {6, 6}));
-    tensors.push_back(tensor(name + "mlp.fc1.weight", {12, 6}));
+    tensors.push_back(tensor_info(name + "self_attn.q_proj.weight", {6, 6}));
+    tensors.push_back(tensor_info(name + "mlp.fc1.weight", {12, 6}));
   }
-  tensors.push_back(tensor(prefix + "patch_embed.weight", {6, 3}));
+  tensors.push_back(tensor_info(prefix + "patch_embed.weight", {6, 3}));
   return tensors;
 }
 
@@ -135,7 +125,7 @@ TEST(NameMapping, LeavesOtherTowersAlone) {
 
 TEST(NameMapping, AStrayTensorMovesNoTower) {
   Tensors more = model({}) + vision("visual.");
-  more.push_back(tensor("model.layers.0.self_attn.rotary_emb.inv_freq", {4}));
+  more.push_back(tensor_info("model.layers.0.self_attn.rotary_emb.inv_freq", {4}));
   const NameMapping mapping = mapping_between(more, model({}) + vision("visual."));
   EXPECT_TRUE(mapping.empty());
   EXPECT_EQ(mapping.problems, std::vector<std::string>());
@@ -143,11 +133,11 @@ TEST(NameMapping, AStrayTensorMovesNoTower) {
 
 TEST(NameMapping, FindsTheHeadBesideTheDecoder) {
   Tensors target = model({"language_model.model."}, false);
-  target.push_back(tensor("language_model.lm_head.weight", {20, 8}));
+  target.push_back(tensor_info("language_model.lm_head.weight", {20, 8}));
   const NameMapping mapping = mapping_between(model({}), target);
   EXPECT_NE(named(mapping, "language_model.lm_head.weight"), nullptr);
   EXPECT_TRUE(holds(mapping.to_string(), "lm_head.weight -> language_model.lm_head.weight"));
-  target.push_back(tensor("audio.lm_head.weight", {20, 8}));
+  target.push_back(tensor_info("audio.lm_head.weight", {20, 8}));
   EXPECT_TRUE(refuses(mapping_between(model({}), target), "lm_head.weight could be"));
 }
 
@@ -184,7 +174,7 @@ TEST(NameMapping, APartOfAModelIsEnough) {
   EXPECT_EQ(mapping_between(first_layer, model({"", true})).to_string(),
             "model.* -> * (11 tensors), gate_proj + up_proj -> gate_up_proj (1 layer), "
             "q_proj + k_proj + v_proj -> qkv_proj (1 layer)");
-  EXPECT_EQ(mapping_between({tensor("embed_tokens.weight", {20, 8})}, model({})).to_string(),
+  EXPECT_EQ(mapping_between({tensor_info("embed_tokens.weight", {20, 8})}, model({})).to_string(),
             "* -> model.* (1 tensor)");
 }
 
@@ -209,13 +199,13 @@ TEST(NameMapping, TwoPlacesAreOneTooMany) {
 
 TEST(NameMapping, AStrayTensorUnderTheOldNameIsAContradiction) {
   Tensors target = model({"other."});
-  target.push_back(tensor("model.layers.0.input_layernorm.weight", {8}));
+  target.push_back(tensor_info("model.layers.0.input_layernorm.weight", {8}));
   EXPECT_TRUE(refuses(mapping_between(model({}), target), "is there under its own name"));
 }
 
 TEST(NameMapping, FusedAndSplitBesideEachOtherAreRefused) {
   Tensors both = model({"model.", true});
-  both.push_back(tensor("model.layers.0.self_attn.q_proj.weight", {8, 8}));
+  both.push_back(tensor_info("model.layers.0.self_attn.q_proj.weight", {8, 8}));
   EXPECT_TRUE(refuses(mapping_between(model({}), both), "either could be meant"));
   EXPECT_TRUE(refuses(mapping_between(model({""}), both), "either could be meant"));
   both.back().name = "layers.0.self_attn.q_proj.weight";
@@ -281,27 +271,27 @@ TEST(NameMapping, RowsThatCannotBeToldAreRefused) {
 }
 
 TEST(NameMapping, AModuleOfNoLayerHasNoPlace) {
-  const Tensors layer{tensor("layers.0.input_layernorm.weight", {8})};
+  const Tensors layer{tensor_info("layers.0.input_layernorm.weight", {8})};
   for (const char* module : {"model.mlp.gate_up_proj.weight", "model.mlp.gate_proj.weight"}) {
-    const Tensors stray{tensor("model.layers.0.input_layernorm.weight", {8}),
-                        tensor(module, {8, 8})};
+    const Tensors stray{tensor_info("model.layers.0.input_layernorm.weight", {8}),
+                        tensor_info(module, {8, 8})};
     EXPECT_EQ(mapping_between(stray, layer).tensors.size(), 1u);
     EXPECT_EQ(mapping_between(layer, stray).tensors.size(), 1u);
   }
 }
 
 TEST(NameMapping, APartThatIsThereUnderTheNewNamesIsNotAbsent) {
-  const Tensors from{tensor("a.layers.0.self_attn.q_proj.weight", {8, 8})};
-  const Tensors to{tensor("a.layers.0.self_attn.k_proj.weight", {4, 8}),
-                   tensor("b.layers.0.self_attn.qkv_proj.weight", {16, 8})};
+  const Tensors from{tensor_info("a.layers.0.self_attn.q_proj.weight", {8, 8})};
+  const Tensors to{tensor_info("a.layers.0.self_attn.k_proj.weight", {4, 8}),
+                   tensor_info("b.layers.0.self_attn.qkv_proj.weight", {16, 8})};
   EXPECT_TRUE(refuses(mapping_between(from, to, Absent::kZero), "either could be meant"));
 }
 
 TEST(NameMapping, OfHundredsOfTowersIsNotRead) {
   Tensors from, to;
   for (int i = 0; i < 1000; ++i) {
-    from.push_back(tensor("a" + std::to_string(i) + ".layers.0.w", {2, 2}));
-    to.push_back(tensor("b" + std::to_string(i) + ".layers.0.w", {2, 2}));
+    from.push_back(tensor_info("a" + std::to_string(i) + ".layers.0.w", {2, 2}));
+    to.push_back(tensor_info("b" + std::to_string(i) + ".layers.0.w", {2, 2}));
   }
   EXPECT_TRUE(refuses(mapping_between(from, to), "1000 prefixes stand before layers"));
 }
@@ -340,16 +330,16 @@ TEST(NameMapping, CodesAreNotCut) {
 
 TEST(NameMapping, OtherLayoutsAreNamed) {
   Tensors neox = without(model({}), "self_attn");
-  neox.push_back(tensor("model.layers.0.attention.query_key_value.weight", {16, 8}));
+  neox.push_back(tensor_info("model.layers.0.attention.query_key_value.weight", {16, 8}));
   EXPECT_TRUE(refuses(mapping_between(neox, model({})), "interleaved head by head"));
   EXPECT_TRUE(refuses(mapping_between(model({}), neox), "interleaved head by head"));
 }
 
 TEST(NameMapping, StrangersAreLeftToTheCheck) {
   Tensors more = model({});
-  more.push_back(tensor("model.layers.0.self_attn.q_norm.weight", {4}));
-  for (const Tensors& from :
-       {more, model({"model.", false, 3}), Tensors{tensor("x", {}), tensor("y.weight", {3})}}) {
+  more.push_back(tensor_info("model.layers.0.self_attn.q_norm.weight", {4}));
+  for (const Tensors& from : {more, model({"model.", false, 3}),
+                              Tensors{tensor_info("x", {}), tensor_info("y.weight", {3})}}) {
     const NameMapping mapping = mapping_between(from, model({}));
     EXPECT_TRUE(mapping.empty());
     EXPECT_TRUE(mapping.problems.empty());

@@ -91,6 +91,21 @@ TEST_F(Check, NeedsTwoModels) {
   thrown_by<UsageError>([&] { check(std::vector<Checkpoint>{open("a")}, {}); });
 }
 
+TEST_F(Check, AppendedReportsSayTheSameOnceAndBlockersFirst) {
+  add("b", model_, tuned_);
+  add_with_config("c", "architectures", "[\"LlamaForCausalLM\"]");
+  Compatibility all = run("a", "b");
+  all.add({Severity::kNote, "settings", "a note", "nothing", ""});
+  for (int times = 0; times < 2; ++times) {
+    all.append(run("a", "c"));
+    ASSERT_EQ(all.findings.size(), 2u);
+    EXPECT_EQ(all.findings[0].topic, "architecture");
+    EXPECT_EQ(all.findings[1].found, "a note");
+    EXPECT_EQ(all.kinship.size(), 2u);
+    EXPECT_FALSE(all.fit());
+  }
+}
+
 TEST_F(Check, Architecture) {
   add_with_config("b", "architectures", "[\"LlamaForCausalLM\"]");
   const std::string text = expect_only(run("a", "b"), "architecture", Severity::kBlocker);

@@ -6,17 +6,13 @@
 
 #include <gtest/gtest.h>
 
+#include "support/tensor_info.h"
+
 namespace suture {
 namespace {
 
-TensorInfo info_of(Dtype dtype, std::vector<std::int64_t> shape) {
-  TensorInfo info;
-  info.name = "w";
-  info.dtype = dtype;
-  info.shape = shape;
-  info.elements = 1;
-  for (const std::int64_t dimension : shape) info.elements *= static_cast<std::uint64_t>(dimension);
-  return info;
+TensorInfo info_of(Dtype dtype, const std::vector<std::int64_t>& shape) {
+  return test::tensor_info("w", shape, dtype);
 }
 
 TEST(SparseTensor, ExpandsToWhatWasCompressed) {
