@@ -22,7 +22,8 @@ struct LoraOptions {
   /// Of every matrix, or of its smaller side if that is less; with `energy` at most this.
   std::optional<std::int64_t> rank;
   /// In (0, 1]: each matrix gets the smallest rank that keeps this share of its squared Frobenius
-  /// norm, up to a part of 1e-12, which is float32's own rounding.
+  /// norm, up to a part of 1e-12; of a matrix that is sketched, where `rank` is given as well, one
+  /// that keeps 1e-6 more, since its values are computed in float32.
   std::optional<double> energy;
   /// Of the factors: bf16, f16 or f32. Narrower ones than float32 round the product as well: the
   /// errors in the report are those of the factors as stored.
@@ -94,8 +95,8 @@ struct LoraReport {
 ///
 /// The weight matrix of a linear layer becomes B A with B = U sqrt(S) and A = sqrt(S) V', from the
 /// leading singular values S of the float32 difference and their vectors: of a random block Krylov
-/// sketch (as include/suture/spectrum.h describes it), or of D'D in float64 where a sketch would be
-/// hardly smaller, or `energy` is given without a rank. lora_alpha is the rank, so that PEFT scales
+/// sketch (docs/numerics.md), or of D'D in float64 where a sketch would be hardly smaller, or
+/// `energy` is given without a rank. lora_alpha is the rank, so that PEFT scales
 /// by 1. Embedding, head and norms that changed are stored whole, as `modules_to_save` or, where
 /// the head is tied to it, as the embedding alone; biases whole, with `bias: all`. Unchanged
 /// tensors are not stored, and what PEFT has no place for is named with the norm of its change.

@@ -134,11 +134,12 @@ struct SpectrumReport {
 
 /// Computes spectra of large tensors one after the other, and on the CPU of those up to 8 Mi
 /// entries several at once, each on a thread. Memory, for each at once: one tensor of every vector
-/// and, of one vector at a time, three more of its size. The sketch is the same on every device and
-/// for any number of threads; LibTorch's sums may differ in their last bits with threads and
-/// device, which moves values by about 1e-6 of the largest, and cosines of directions whose
-/// singular values nearly tie by more. Throws UsageError for no vector, a rank below 1 or a device
-/// that is not there, CompatibilityError for vectors of different shapes, IoError, Interrupted.
+/// and, of one vector at a time, three more of its size (on a GPU in float64). The sketch is the
+/// same on every device and for any number of threads; LibTorch's sums may differ in their last
+/// bits with threads and device, which moves values by about 1e-6 of the largest, and cosines of
+/// directions whose singular values nearly tie by more. Throws UsageError for no vector, a rank
+/// below 1 or a device that is not there, CompatibilityError for vectors of different shapes,
+/// IoError, Interrupted.
 SpectrumReport analyze_spectrum(const std::vector<AnalyzedVector>& vectors,
                                 const SpectrumOptions& options = {});
 

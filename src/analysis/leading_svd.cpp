@@ -12,16 +12,14 @@
 #include <ATen/core/grad_mode.h>
 
 #include "analysis/gram_matrix.h"
-#include "analysis/orthonormal.h"
 #include "analysis/row_chunks.h"
+#include "analysis/sketch.h"
 #include "stream/worker_pool.h"
 
 namespace suture {
 namespace {
 
-constexpr std::int64_t kOversampling = 10;
 constexpr std::int64_t kKrylovBlocks = 6;
-constexpr std::int64_t kFewerKrylovBlocks = 4;  // where no bound hangs on them
 constexpr std::int64_t kResidualColumns = 16;
 constexpr double kFailureProbability = 1e-9;  // of one bound
 constexpr double kRounding = 1.0001;          // of products in float32
@@ -59,7 +57,6 @@ LeadingSvd full_svd(const at::Tensor& matrix, const LeadingSvdOptions& options) 
 // some hundred terms at random err by some epsilon; those of one sign and size by a few more.
 constexpr double kGramRounding = 16;
 constexpr std::int64_t kGramSide = 2048;  // of larger ones a'a costs more than products with a
-constexpr double kLargestSquares = 1e24;  // |a|_F^2 as large, or as small, is safe in float32
 constexpr double kSmallest = std::numeric_limits<double>::min();
 
 double epsilon_of(const at::Tensor& a) {
@@ -76,7 +73,7 @@ bool is_lost_in_rounding(const LeadingSvd& svd, double last, const at::Tensor& a
 }
 
 // How a'a is multiplied with.
-struct GramMultiplier {
+struct GramOperator {
   at::Tensor a;
   at::Tensor gram;  // a'a where it is there
 
@@ -94,7 +91,7 @@ struct KrylovBasis {
 };
 
 // Columns that span `start`, (a'a) start, ... in the complement of `beside` (or everywhere).
-KrylovBasis krylov_basis(const GramMultiplier& product, const at::Tensor& start,
+KrylovBasis krylov_basis(const GramOperator& product, const at::Tensor& start,
                          const at::Tensor& beside, std::int64_t blocks, const RunOptions* run) {
   at::Tensor block = start, all = beside;
   std::vector<at::Tensor> images;
@@ -156,7 +153,7 @@ double factor_of_estimate(std::int64_t dimension, std::int64_t columns) {
 }
 
 // The largest singular value of what `basis` leaves of `a`, as a second sketch sees it.
-double seen_of_rest(const GramMultiplier& product, const at::Tensor& basis, const at::Tensor& start,
+double seen_of_rest(const GramOperator& product, const at::Tensor& basis, const at::Tensor& start,
                     const RunOptions* run) {
   const KrylovBasis found = krylov_basis(product, start, basis, kKrylovBlocks, run);
   if (product.gram.defined()) {
@@ -172,7 +169,7 @@ double seen_of_rest(const GramMultiplier& product, const at::Tensor& basis, cons
 }
 
 // `square_error` is how far what was multiplied with may be from a'a.
-void add_bounds(LeadingSvd& svd, const GramMultiplier& product, const at::Tensor& basis,
+void add_bounds(LeadingSvd& svd, const GramOperator& product, const at::Tensor& basis,
                 const at::Tensor& start, double square_error, const LeadingSvdOptions& options) {
   const double largest = svd.values.front();
   double held = 0;
@@ -200,7 +197,7 @@ struct Sketch {
 // The values of a on all of the basis, and the first vectors.
 LeadingSvd svd_by_products(const at::Tensor& a, const Sketch& sketch,
                            const LeadingSvdOptions& options) {
-  const GramMultiplier product{a, {}};
+  const GramOperator product{a, {}};
   const KrylovBasis found = krylov_basis(product, sketch.start, {}, sketch.blocks, options.run);
   const at::Tensor basis = std::get<0>(at::linalg_qr(found.vectors.to(at::kDouble)));
   const Products products = products_of(a, basis, false);
@@ -220,9 +217,9 @@ LeadingSvd svd_by_products(const at::Tensor& a, const Sketch& sketch,
 // later values are those of a'a as it was rounded, the first values those of a on these directions.
 std::optional<LeadingSvd> svd_by_gram(const at::Tensor& a, const Sketch& sketch,
                                       const LeadingSvdOptions& options) {
-  const GramMultiplier product{a, gram_matrix(a, options.run)};
+  const GramOperator product{a, gram_matrix(a, options.run)};
   const double trace = product.gram.trace().item<double>();
-  if (!(trace > 1 / kLargestSquares && trace < kLargestSquares)) return {};
+  if (!is_safe_in_float32(trace)) return {};
   const auto [basis, images] = krylov_basis(product, sketch.start, {}, sketch.blocks, options.run);
   const Eigen of_gram = eigen_of(basis.t().mm(images));
   const at::Tensor directions = std::get<0>(
@@ -247,14 +244,10 @@ std::optional<LeadingSvd> svd_by_gram(const at::Tensor& a, const Sketch& sketch,
 // Of a matrix with no more columns than rows.
 LeadingSvd sketched_svd(const at::Tensor& a, const LeadingSvdOptions& options) {
   at::Generator generator = at::detail::createCPUGenerator(options.seed);
-  const auto draw = [&](std::int64_t columns) {
-    return at::randn({a.size(1), columns}, generator, at::TensorOptions(at::kFloat))
-        .to(a.options());
-  };
   Sketch sketch;
-  sketch.start = draw(columns_of_sketch(options));
-  sketch.other_start = draw(kResidualColumns);
-  sketch.blocks = options.with_bounds ? kKrylovBlocks : kFewerKrylovBlocks;
+  sketch.start = gaussian_columns(a.size(1), columns_of_sketch(options), generator, a);
+  sketch.other_start = gaussian_columns(a.size(1), kResidualColumns, generator, a);
+  sketch.blocks = options.with_bounds ? kKrylovBlocks : kSketchBlocks;
   if (a.size(1) <= kGramSide)
     if (auto svd = svd_by_gram(a, sketch, options)) return *std::move(svd);
   return svd_by_products(a, sketch, options);
@@ -265,8 +258,9 @@ LeadingSvd sketched_svd(const at::Tensor& a, const LeadingSvdOptions& options) {
 LeadingSvd leading_svd(const at::Tensor& matrix, const LeadingSvdOptions& options) {
   const at::NoGradGuard no_grad;
   if (is_for_full_svd(matrix, options)) return full_svd(matrix, options);
-  if (matrix.size(0) >= matrix.size(1)) return sketched_svd(matrix, options);
-  LeadingSvd svd = sketched_svd(matrix.t(), options);
+  const at::Tensor a = to_multiply(matrix);
+  if (a.size(0) >= a.size(1)) return sketched_svd(a, options);
+  LeadingSvd svd = sketched_svd(a.t(), options);
   std::swap(svd.left, svd.right);
   return svd;
 }

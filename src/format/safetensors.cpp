@@ -395,7 +395,10 @@ std::string lay_out_safetensors(std::vector<TensorInfo>& tensors,
   }
   if (!metadata.empty()) json += '}';
   std::uint64_t end = 0;
+  std::unordered_set<std::string_view> names;
   for (TensorInfo& tensor : tensors) {
+    if (!names.insert(tensor.name).second)
+      throw FormatError({{}, tensor.name, "two tensors of this name", "one", {}});
     if (tensor.name.empty() || tensor.name == kMetadataKey) {
       throw FormatError({{}, {}, "a tensor called '" + tensor.name + "'", "another name", {}});
     }

@@ -24,10 +24,11 @@ void add_gram(const MatrixRows& a, double* sum);
 /// The whole of such a sum, both halves of it, rounded to `columns` rows and columns of `out`.
 void symmetric_of_gram(const double* sum, std::size_t columns, float* out);
 
-/// image = A x and product = A'(A x), in one pass over A: what a few products with A'A cost less by
-/// than A'A does. `x` and `product` have A's columns as rows and `width` columns, a multiple of 16;
-/// `image` has A's rows; all are dense. Without a `product` (null) only the image. Sums are in
-/// float32, fused where the processor can. Throws std::bad_alloc.
+/// image = A x and product = A'(A x), in one pass over A: cheaper than A'A where a few products
+/// with it are all that is wanted. `x` and `product` have A's columns as rows and `width` columns,
+/// a multiple of 16; `image` has A's rows; all are dense. Without a `product` (null) only the
+/// image. Products are fused with sums where the processor can, in float32: up to 512 at a time of
+/// an image and 256 of a product, then over such sums. Throws std::bad_alloc.
 void multiply_by_gram(const MatrixRows& a, const float* x, std::size_t width, float* image,
                       float* product);
 

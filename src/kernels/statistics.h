@@ -48,8 +48,8 @@ ValueStatistics measure_values(const double* values, std::size_t count);
 PairStatistics measure_pair(const float* first, const float* second, std::size_t count);
 PairStatistics measure_pair(const double* first, const double* second, std::size_t count);
 
-/// Sum of squares of up to one tile: the part of `measure_values` that a base model needs. Stored
-/// elements give the same as their floats or doubles.
+/// Sum of squares alone: of a tile, what `measure_values` says. Stored elements give the same as
+/// their floats or doubles.
 double sum_of_squares(StoredTile values, std::size_t count);
 
 }  // namespace suture::kernels

@@ -29,6 +29,27 @@ std::int64_t largest_rank(const AdapterContent& content) {
   return rank;
 }
 
+// PEFT takes the first pattern that is the dotted end of a module's name, so longer ones come
+// first, and a module of the usual rank is named where another's pattern would catch it.
+Json rank_patterns(const AdapterContent& content, std::int64_t usual) {
+  const auto is_end_of = [](const std::string& end, const std::string& name) {
+    return name.size() > end.size() && name.ends_with("." + end);
+  };
+  std::vector<std::string> names;
+  for (const auto& [name, module] : content.modules) {
+    const bool is_caught =
+        std::any_of(content.modules.begin(), content.modules.end(), [&](const auto& other) {
+          return other.second.rank != usual && is_end_of(other.first, name);
+        });
+    if (module.rank != usual || is_caught) names.push_back(name);
+  }
+  std::stable_sort(names.begin(), names.end(),
+                   [](const std::string& a, const std::string& b) { return a.size() > b.size(); });
+  Json ranks = Json::object();
+  for (const std::string& name : names) ranks[name] = content.modules.at(name).rank;
+  return ranks;
+}
+
 Json describe(const LoraError& error) {
   return {{"norm", error.norm},
           {"relative_error", error.relative()},
@@ -74,9 +95,7 @@ std::vector<std::string> target_names(const AdapterContent& content) {
 
 std::string adapter_config_text(const AdapterContent& content) {
   const std::int64_t rank = largest_rank(content);
-  Json ranks = Json::object();
-  for (const auto& [name, module] : content.modules)
-    if (module.rank != rank) ranks[name] = module.rank;
+  const Json ranks = rank_patterns(content, rank);
   Json root{{"peft_type", "LORA"},
             {"task_type", "CAUSAL_LM"},
             {"base_model_name_or_path", content.base_model},

@@ -15,10 +15,18 @@ bool is_embedding(const TensorInfo& tensor) {
 
 bool is_head(const TensorInfo& tensor) { return site_of(tensor.name).block == Block::kHead; }
 
-// A module whose weight is a matrix, and so none that is saved for its bias's sake.
-bool has_matrix(const TensorSource& base, const std::string& module) {
-  const TensorInfo* weight = base.find(module + ".weight");
-  return weight != nullptr && is_matrix(*weight);
+Holding holding_of_matrix(const TensorInfo& weight, const AdaptedModel& model) {
+  if (!is_embedding(weight) && !is_head(weight)) return Holding::kFactors;
+  if (model.low_rank_embeddings) return Holding::kFactors;
+  return model.tied ? Holding::kOwnTensor : Holding::kSavedModule;
+}
+
+// A module is saved whole, or adapted and its bias kept beside the factors.
+Holding holding_of_bias(const std::string& module, const AdaptedModel& model) {
+  const TensorInfo* weight = model.base->find(module + ".weight");
+  const bool is_adapted = weight != nullptr && is_matrix(*weight) &&
+                          holding_of_matrix(*weight, model) != Holding::kSavedModule;
+  return is_adapted ? Holding::kBias : Holding::kSavedModule;
 }
 
 }  // namespace
@@ -26,15 +34,10 @@ bool has_matrix(const TensorSource& base, const std::string& module) {
 Holding holding_of(const TensorInfo& tensor, const AdaptedModel& model) {
   const std::string module = module_of(tensor.name), parameter = parameter_of(tensor.name);
   if (module.empty()) return Holding::kNone;
-  if (parameter == "weight" && is_matrix(tensor)) {
-    if (!is_embedding(tensor) && !is_head(tensor)) return Holding::kFactors;
-    if (model.low_rank_embeddings) return Holding::kFactors;
-    return model.tied ? Holding::kOwnTensor : Holding::kSavedModule;
-  }
+  if (parameter == "weight" && is_matrix(tensor)) return holding_of_matrix(tensor, model);
   if (tensor.shape.size() != 1) return Holding::kNone;
-  if (parameter == "bias" && has_matrix(*model.base, module)) return Holding::kBias;
-  if (parameter == "weight" || parameter == "bias") return Holding::kSavedModule;
-  return Holding::kNone;
+  if (parameter == "weight") return Holding::kSavedModule;
+  return parameter == "bias" ? holding_of_bias(module, model) : Holding::kNone;
 }
 
 bool is_fan_in_fan_out(const std::string& architecture) {

@@ -309,7 +309,7 @@ void LoraExtraction::decompose(std::size_t i) {
   if (found.rank() == 0) return;
   const at::ScalarType type = *scalar_type_of(options_.dtype);
   const at::Tensor up = found.up.to(type), down = found.down.to(type);
-  const Leftover left = leftover_of(delta, up, down, base_matrix(*held_[i].base));
+  const Leftover left = leftover_of(delta, up, down, base_matrix(*held_[i].base), &run);
   if (!std::isfinite(left.squares)) {
     throw UsageError({formula(), tensor.name,
                       "factors too large for " + std::string(name_of(options_.dtype)),

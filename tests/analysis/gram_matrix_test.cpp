@@ -1,19 +1,16 @@
 #include "analysis/gram_matrix.h"
 
 #include <ATen/ATen.h>
-#include <ATen/CPUGeneratorImpl.h>
 
 #include <gtest/gtest.h>
 
-#include "analysis/orthonormal.h"
+#include "analysis/sketch.h"
+#include "support/noise.h"
 
 namespace suture {
 namespace {
 
-at::Tensor noise(std::int64_t rows, std::int64_t columns, std::uint64_t seed) {
-  at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(seed);
-  return at::randn({rows, columns}, generator, at::kFloat);
-}
+using test::noise;
 
 // Rounding in float32 of sums of this many products of numbers of the order of 1.
 bool is_near(const at::Tensor& found, const at::Tensor& wanted, std::int64_t terms) {
@@ -47,8 +44,9 @@ TEST(GramProduct, EqualsProductsInDouble) {
     EXPECT_TRUE(is_near(found.image, in_double.mm(x.to(at::kDouble)), 200));
     EXPECT_TRUE(is_near(found.product, in_double.t().mm(found.image.to(at::kDouble)), 7000));
     EXPECT_FALSE(gram_product(a, x, false).product.defined());
-    EXPECT_TRUE(gram_product(in_double, x.to(at::kDouble), true)
-                    .image.allclose(in_double.mm(x.to(at::kDouble))));
+    const GramProduct exact = gram_product(in_double, x.to(at::kDouble), true);
+    EXPECT_TRUE(exact.image.allclose(in_double.mm(x.to(at::kDouble))));
+    EXPECT_TRUE(exact.product.allclose(in_double.t().mm(exact.image)));
   }
 }
 

@@ -184,6 +184,13 @@ TEST(LayOutSafetensors, RefusesNamesThatCannotBeReadBack) {
   }
 }
 
+TEST(LayOutSafetensors, RefusesTwoTensorsOfOneName) {
+  std::vector<TensorInfo> tensors{tensor_info("a", {1}, Dtype::kU8),
+                                  tensor_info("a", {2}, Dtype::kF32)};
+  EXPECT_TRUE(test::holds(thrown_by<FormatError>([&] { lay_out_safetensors(tensors, {}); }),
+                          "a: found two tensors of this name"));
+}
+
 TEST(LayOutSafetensors, RefusesMetadataThatIsNotUtf8) {
   std::vector<TensorInfo> none;
   EXPECT_TRUE(holds(thrown_by<FormatError>([&] {

@@ -40,6 +40,10 @@ TEST_P(Gram, EqualsANaiveSumInDouble) {
   }
 }
 
+INSTANTIATE_TEST_SUITE_P(InPieces, Gram,
+                         testing::Combine(testing::Values(70), testing::Values(1100),
+                                          testing::Bool()));
+
 INSTANTIATE_TEST_SUITE_P(Shapes, Gram,
                          testing::Combine(testing::Values(1, 7, 256, 257, 700),
                                           testing::Values(1, 8, 15, 16, 17, 100, 130),
@@ -108,19 +112,6 @@ TEST_P(Gram, MultipliesLikeNaiveProducts) {
                   [&](std::size_t k, std::size_t j) { return double{image[k * kWidth + j]}; }));
   multiply_by_gram(a, x.data(), kWidth, alone.data(), nullptr);
   EXPECT_EQ(alone, image);
-}
-
-TEST(Gram, MultipliesManyColumnsInPieces) {
-  constexpr std::size_t kRows = 40, kColumns = 1100, kWidth = 16;
-  const std::vector<float> values = random_values(kRows * kColumns, 3);
-  const std::vector<float> x = random_values(kColumns * kWidth, 4);
-  const MatrixRows a{values.data(), kRows, kColumns, kColumns, 1};
-  std::vector<float> image(kRows * kWidth);
-  multiply_by_gram(a, x.data(), kWidth, image.data(), nullptr);
-  expect_near(
-      image, naive_product(
-                 kRows, kColumns, kWidth, [&](std::size_t i, std::size_t k) { return at(a, i, k); },
-                 [&](std::size_t k, std::size_t j) { return double{x[k * kWidth + j]}; }));
 }
 
 TEST(Gram, OfSmallWholeNumbersIsExact) {

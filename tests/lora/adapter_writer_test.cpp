@@ -1,10 +1,13 @@
 #include "lora/adapter_writer.h"
 
+#include <map>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+
+#include "lora/adapter_config.h"
 
 namespace suture {
 namespace {
@@ -39,6 +42,20 @@ TEST(AdapterWriter, ConfigScalesEveryModuleByOne) {
   EXPECT_EQ(config.at("target_modules"), (Json{"q"}));
   EXPECT_EQ(config.at("bias"), "none");
   EXPECT_TRUE(config.at("modules_to_save").is_null());
+}
+
+// PEFT takes the first pattern that matches the end of a name.
+TEST(AdapterWriter, EveryModuleHasItsRankWhereNamesEndInOthers) {
+  const std::map<std::string, std::int64_t> wanted{
+      {"layers.0.fc1", 2}, {"mtp.layers.0.fc1", 5}, {"x.mtp.layers.0.fc1", 7}, {"layers.1.fc1", 7}};
+  AdapterContent content;
+  for (const auto& [name, rank] : wanted) content.modules[name] = {rank, false};
+  const lora::ModuleScales scales(
+      lora::parse_adapter_config(adapter_config_text(content), "adapter_config.json"), "");
+  for (const auto& [name, rank] : wanted) {
+    EXPECT_EQ(scales.rank_of(name), rank) << name;
+    EXPECT_EQ(scales.scale_of(name), 1) << name;
+  }
 }
 
 TEST(AdapterWriter, NamesTensorsAsPeftLooksForThem) {

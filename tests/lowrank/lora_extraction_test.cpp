@@ -174,7 +174,12 @@ TEST_F(LoraExtraction, UntiedHeadAndEmbeddingAreSavedOrFactored) {
             (std::vector<std::int64_t>{4, 16}));
 }
 
+// With matrices that are large enough for a sketch.
 TEST_F(LoraExtraction, BytesDoNotDependOnThreads) {
+  model_.hidden = 256;
+  model_.intermediate = 320;
+  base_ = test::make_weights(model_, 1);
+  tuned_ = test::make_relative(base_, 2);
   write_all();
   LoraOptions options = rank(4);
   options.run.threads = 1;
@@ -203,6 +208,22 @@ TEST_F(LoraExtraction, FactorsComeInTheDtypeAskedForWithTheirError) {
   for (const auto& [name, tensor] : stored()) EXPECT_EQ(tensor.scalar_type(), at::kBFloat16);
   EXPECT_GT(report.total.relative(), 1e-4);
   EXPECT_LT(report.total.relative(), 1e-2);
+}
+
+// A head with a bias is one saved module; its tensors are stored once each.
+TEST_F(LoraExtraction, AHeadIsSavedWithItsBias) {
+  model_.tied = false;
+  base_ = test::make_weights(model_, 1);
+  base_.set("lm_head.bias", at::zeros({model_.vocab}, model_.dtype));
+  tuned_ = test::make_relative(base_, 2);
+  tuned_.set("lm_head.bias", at::ones({model_.vocab}, model_.dtype));
+  write_all();
+  run(rank(2));
+  const StateDict adapter = stored();
+  EXPECT_TRUE(same_bits(adapter.at(kPrefix + "lm_head.weight"), tuned_.at("lm_head.weight")));
+  EXPECT_TRUE(same_bits(adapter.at(kPrefix + "lm_head.bias"), tuned_.at("lm_head.bias")));
+  const Json saved = config().at("modules_to_save");
+  EXPECT_EQ(std::count(saved.begin(), saved.end(), "lm_head"), 1);
 }
 
 TEST_F(LoraExtraction, NamesWhatItHasNoPlaceFor) {

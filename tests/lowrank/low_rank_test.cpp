@@ -1,21 +1,23 @@
 #include "lowrank/low_rank.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <cstdint>
 #include <vector>
 
 #include <ATen/ATen.h>
-#include <ATen/CPUGeneratorImpl.h>
 
 #include <gtest/gtest.h>
+
+#include "suture/error.h"
+
+#include "support/noise.h"
 
 namespace suture {
 namespace {
 
-at::Tensor noise(std::int64_t rows, std::int64_t columns, std::uint64_t seed) {
-  at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(seed);
-  return at::randn({rows, columns}, generator, at::kFloat);
-}
+using test::noise;
 
 // Singular values that fall by `factor` from one to the next.
 at::Tensor falling(std::int64_t rows, std::int64_t columns, double factor) {
@@ -83,7 +85,7 @@ TEST(LowRank, IsNearlyTheBestOfItsRank) {
       const double error = relative_error(matrix, low_rank(matrix, with_rank(rank)));
       const double least = least_error(matrix, rank);
       EXPECT_GE(error, least - 1e-6);
-      EXPECT_LE(error, 1.01 * least + 1e-6) << rows << " x " << columns << ", " << factor;
+      EXPECT_LE(error, 1.002 * least + 1e-6) << rows << " x " << columns << ", " << factor;
     }
   }
 }
@@ -94,6 +96,44 @@ TEST(LowRank, BothFactorsCarryTheRootOfTheSingularValues) {
   const at::Tensor values = at::linalg_svdvals(matrix.to(at::kDouble)).narrow(0, 0, 6);
   EXPECT_TRUE(at::allclose(found.up.t().mm(found.up), at::diag(values), 1e-6, 1e-9));
   EXPECT_TRUE(at::allclose(found.down.mm(found.down.t()), at::diag(values), 1e-6, 1e-9));
+}
+
+TEST(LowRank, FactorsOfASketchBalanceToo) {
+  const at::Tensor matrix = falling(900, 700, 0.99);
+  const LowRank found = low_rank(matrix, with_rank(16));
+  const at::Tensor up = found.up.t().mm(found.up), down = found.down.mm(found.down.t());
+  EXPECT_TRUE(at::allclose(up, down, 1e-4, 1e-5));
+  EXPECT_TRUE(at::allclose(up, at::diag(up.diag()), 1e-4, 1e-5));
+}
+
+TEST(LowRank, OfASketchKeepsTheEnergyThatWasAskedFor) {
+  const at::Tensor matrix = falling(900, 700, 0.9);
+  LowRankOptions options = with_rank(30);
+  for (const double energy : {0.5, 0.8, 0.965663, 0.9656632, 0.98, 0.99}) {
+    options.energy = energy;
+    const double error = relative_error(matrix, low_rank(matrix, options));
+    EXPECT_LE(error * error, 1 - energy) << energy;
+  }
+}
+
+TEST(LowRank, TakesDoublesAndEitherSide) {
+  const at::Tensor matrix = noise(900, 700, 6);
+  const double error = relative_error(matrix, low_rank(matrix, with_rank(16)));
+  const at::Tensor in_double = matrix.to(at::kDouble);
+  EXPECT_NEAR(relative_error(in_double, low_rank(in_double, with_rank(16))), error, 1e-5);
+  EXPECT_NEAR(relative_error(matrix.t(), low_rank(matrix.t(), with_rank(16))), error, 1e-5);
+}
+
+TEST(LowRank, AsksWhetherItIsCancelled) {
+  const at::Tensor matrix = noise(900, 700, 7);
+  const std::atomic<bool> cancel = true;
+  RunOptions run;
+  run.cancel = &cancel;
+  for (LowRankOptions options : {with_rank(16), with_energy(0.5)}) {
+    options.run = &run;
+    EXPECT_THROW(low_rank(matrix, options), Interrupted);
+  }
+  EXPECT_THROW(leftover_of(matrix, noise(900, 2, 1), noise(2, 700, 2), {}, &run), Interrupted);
 }
 
 TEST(LowRank, TakesTheSmallestRankThatKeepsTheEnergy) {
@@ -124,13 +164,17 @@ TEST(LowRank, IsEmptyForZeros) {
 }
 
 TEST(LowRank, RankIsAtMostTheSmallerSide) {
-  EXPECT_EQ(low_rank(noise(7, 30, 1), with_rank(100)).rank(), 7);
+  for (const std::int64_t rank : {std::int64_t{8}, std::int64_t{100}, INT64_MAX})
+    EXPECT_EQ(low_rank(noise(7, 30, 1), with_rank(rank)).rank(), 7);
 }
 
 TEST(LowRank, HoldsTinyAndHugeNumbers) {
+  const at::Tensor flat = noise(900, 700, 8);
+  const double least = relative_error(flat, low_rank(flat, with_rank(24)));
   for (const double scale : {1e-18, 1e15}) {
-    const at::Tensor matrix = falling(900, 700, 0.5) * scale;
+    const at::Tensor matrix = falling(900, 700, 0.5) * scale, scaled = flat * scale;
     EXPECT_LT(relative_error(matrix, low_rank(matrix, with_rank(24))), 1e-6) << scale;
+    EXPECT_LT(relative_error(scaled, low_rank(scaled, with_rank(24))), 1.002 * least) << scale;
   }
 }
 

@@ -15,7 +15,7 @@ using Vector = float __attribute__((vector_size(kWide * sizeof(float))));
 
 constexpr std::size_t kCacheElements = std::size_t{1} << 17;  // half of a core's second cache
 constexpr std::size_t kFewestRows = 32, kMostRows = 256;
-constexpr std::size_t kColumnsAtOnce = 512;  // whose rows of x stay in the second cache
+constexpr std::size_t kColumnsAtOnce = 512;  // of one sum, whose rows of x stay in that cache
 
 // Panels of kWide columns, each row by row, the last one filled up with zeros. Memory is read in
 // the order in which it lies.
@@ -29,10 +29,9 @@ void pack(const MatrixRows& a, std::size_t begin, std::size_t depth, float* pack
     for (std::size_t c = 0; c < whole; c += kWide)
       std::memcpy(place(r, c), first + r * a.row_stride + c, kWide * sizeof(float));
   for (std::size_t c = whole; c < gram_side(a.columns); ++c) {
-    const float* from = first + c * a.column_stride;
     float* to = place(0, c);
     for (std::size_t r = 0; r < depth; ++r)
-      to[r * kWide] = c < a.columns ? from[r * a.row_stride] : 0;
+      to[r * kWide] = c < a.columns ? first[c * a.column_stride + r * a.row_stride] : 0;
   }
 }
 
@@ -75,16 +74,26 @@ SUTURE_INLINE void add_products(const float* factor, std::size_t step_of_sum,
   }
 }
 
+// Adds to kWide columns of `Tall` rows.
+template <std::size_t Tall>
+SUTURE_INLINE void add_to(float* rows, std::size_t width, const Vector* sums) {
+  for (std::size_t i = 0; i < Tall; ++i) {
+    Vector sum;
+    std::memcpy(&sum, rows + i * width, sizeof sum);
+    sum += sums[i];
+    std::memcpy(rows + i * width, &sum, sizeof sum);
+  }
+}
+
 // Of `Tall` rows of A the image: kWide columns of it, over columns [begin, end) of A.
 template <std::size_t Tall>
 SUTURE_INLINE void add_image(const float* packed, std::size_t depth, const float* x,
                              std::size_t width, std::size_t begin, std::size_t end, float* image) {
-  Vector sums[Tall];
-  for (std::size_t i = 0; i < Tall; ++i) std::memcpy(&sums[i], image + i * width, sizeof sums[i]);
+  Vector sums[Tall] = {};
   for (std::size_t left = begin; left < end; left += kWide)
     add_products<Tall>(packed + left * depth, kWide, 1, x + left * width, width,
                        std::min(kWide, end - left), sums);
-  for (std::size_t i = 0; i < Tall; ++i) std::memcpy(image + i * width, &sums[i], sizeof sums[i]);
+  add_to<Tall>(image, width, sums);
 }
 
 // Of `Tall` columns of A what they give with the image: kWide columns of it.
@@ -93,12 +102,7 @@ SUTURE_INLINE void add_back(const float* packed, std::size_t depth, const float*
                             std::size_t width, float* product) {
   Vector sums[Tall] = {};
   add_products<Tall>(packed, 1, kWide, image, width, depth, sums);
-  for (std::size_t i = 0; i < Tall; ++i) {
-    Vector sum;
-    std::memcpy(&sum, product + i * width, sizeof sum);
-    sum += sums[i];
-    std::memcpy(product + i * width, &sum, sizeof sum);
-  }
+  add_to<Tall>(product, width, sums);
 }
 
 SUTURE_VECTORIZE
@@ -166,11 +170,12 @@ void multiply_by_gram(const MatrixRows& a, const float* x, std::size_t width, fl
   if (product != nullptr) std::fill_n(product, a.columns * width, 0.0f);
   const std::size_t side = gram_side(a.columns), depth = rows_at_once(side);
   std::vector<float> packed(depth * side);
-  for (std::size_t begin = 0; begin < a.rows; begin += depth, image += depth * width) {
+  for (std::size_t begin = 0; begin < a.rows; begin += depth) {
     const std::size_t rows = std::min(depth, a.rows - begin);
+    float* of_rows = image + begin * width;
     pack(a, begin, rows, packed.data());
-    add_images(packed.data(), rows, a.columns, x, width, image);
-    if (product != nullptr) add_backs(packed.data(), rows, a.columns, image, width, product);
+    add_images(packed.data(), rows, a.columns, x, width, of_rows);
+    if (product != nullptr) add_backs(packed.data(), rows, a.columns, of_rows, width, product);
   }
 }
 
