@@ -46,11 +46,13 @@ class LiveEdit {
  public:
   LiveEdit() = default;
   LiveEdit(LiveEdit&& other) noexcept;
-  /// Ends the edit that was here, as the destructor does.
+  /// Ends the edit that was here, as the destructor does. Within a change that fails it does not:
+  /// this object then stands for that edit again.
   LiveEdit& operator=(LiveEdit&& other) noexcept;
 
-  /// Takes the vector off. Where that fails, which `undo` would have thrown, the next change tries
-  /// again, and `LiveWeights::failure` says so.
+  /// Takes the vector off; `LiveOptions::run` does not cancel that. Where it fails, as `undo` would
+  /// by throwing (in a batch of the same thread, for one), the next change or end of a batch tries
+  /// again, and `LiveWeights::failure` says so until then.
   ~LiveEdit();
 
   /// Puts another scale in place of the present one.
@@ -163,9 +165,9 @@ class LiveBatch {
 ///
 /// A change writes only the tensors that it makes otherwise, once each, in place, on the device
 /// where they live. Cost: reading original and operands and writing the result, at about the speed
-/// of memory when all are there. Tensors that share memory (a tied head) are changed once, by the
-/// first of their names that the edit's vector has. A weight's autograd version grows with each
-/// change.
+/// of memory when all are there. Tensors that share memory (a tied head) are changed once, each
+/// term of a sum by the first of their names that it reaches. A weight's autograd version grows
+/// with each change.
 ///
 /// Safe from any thread: changes come one after another and wait for the batches that run
 /// (`batch`), while later batches wait for the change. On a GPU a change also waits for what is
@@ -173,8 +175,8 @@ class LiveBatch {
 /// of its own gets a UsageError, since it would wait for itself.
 ///
 /// Whatever else writes to the weights, moves them or replaces their memory must not do so while an
-/// edit is applied, and there must be no second LiveWeights on them. Copies of this object speak of
-/// the same weights; edits and batches may outlive it.
+/// edit is applied; UsageError where a second LiveWeights has an edit in a weight. Copies of this
+/// object speak of the same weights; edits and batches may outlive it.
 class LiveWeights {
  public:
   /// Shares the tensors' memory.

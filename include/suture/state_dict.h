@@ -113,9 +113,10 @@ struct SaveOptions {
 ///   Python's writer does not.
 /// - `NAME.pt` or `NAME.pth`: one file, as `torch.save` writes an OrderedDict, which Python's
 ///   `torch.load` reads with `weights_only=True`, `mmap=True` too. Tensors that share memory (tied
-///   weights, views) share it again when loaded; memory between them that no tensor needs is left
-///   out. Strides are kept where a tensor fills its memory; others are written densely, as are
-///   expanded and conjugate ones. Views of one memory under two dtypes become two copies.
+///   weights, views) share it again when Python loads them (`load` here reads each by itself);
+///   memory between them that no tensor needs is left out. Strides are kept where a tensor fills
+///   its memory; others are written densely, as are expanded and conjugate ones. Views of one
+///   memory under two dtypes become two copies.
 /// - anything else: a folder with `model.safetensors` or hub-style shards and their index.
 ///
 /// The output appears whole or not at all, and the same tensors give the same bytes. Tensors may be

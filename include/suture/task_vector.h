@@ -67,7 +67,8 @@ class TaskVector {
   /// vector.
   static TaskVector difference(const StateDict& tuned, const StateDict& base);
 
-  /// A state dict that already holds differences, as a vector.
+  /// A state dict that already holds differences, as a vector. Its tensors of integers are no part
+  /// of it.
   static TaskVector from(const StateDict& deltas);
 
   /// The vector on the selected tensors, zero elsewhere.
@@ -145,7 +146,8 @@ class TaskVector {
   /// weights <- round(weights + scale * vector), in place, tensor by tensor on the device where it
   /// lives. Each element is computed as inject does; only where inject sees that `TARGET + (TUNED -
   /// TARGET)` is TUNED and copies it may a float32 element differ in its last bit. Tensors that
-  /// share memory (a tied head) are changed once. A cancelled run leaves some tensors changed and
+  /// share memory (a tied head) are changed once, each term of a sum by the first of their names
+  /// that it reaches. A cancelled run leaves some tensors changed and
   /// others not. Throws CompatibilityError, before anything has changed, when the vector has a
   /// tensor that `weights` lacks or whose shape differs; names are not mapped here: see `renamed`.
   void apply_to(StateDict& weights, double scale = 1, const RunOptions& options = {}) const;

@@ -223,6 +223,9 @@ void Checkpoint::read(const TensorInfo& tensor, std::uint64_t begin, std::size_t
     throw UsageError({location(), tensor.name, "a read past its end", {}, {}});
   }
   if (bytes == 0) return;
+  if (tensor.file >= impl_->files.size())
+    throw UsageError(
+        {location(), tensor.name, "a tensor of another checkpoint", "one of its own", {}});
   const format::File& file = impl_->files[tensor.file];
   if (tensor.strides.empty()) return file.read(tensor.offset + begin, out, bytes);
   gather(tensor, *impl_->storages.get(file, tensor), begin, bytes, static_cast<char*>(out));

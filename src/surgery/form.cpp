@@ -1,6 +1,10 @@
 #include "surgery/form.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <limits>
+#include <optional>
 #include <utility>
 
 #include "suture/error.h"
@@ -72,7 +76,35 @@ double gate_scale(const Gate& gate, std::string_view tensor_name) {
                     : scales.outside_layers;
 }
 
+std::optional<ActiveTerm> active_term(const Term& term, std::string_view tensor_name) {
+  const TensorInfo* minuend = term.minuend->find(tensor_name);
+  if (minuend == nullptr || !is_computable(minuend->dtype)) return {};
+  const TensorInfo* subtrahend = term.subtrahend ? term.subtrahend->find(tensor_name) : nullptr;
+  if (term.subtrahend && (subtrahend == nullptr || !is_computable(subtrahend->dtype))) return {};
+  ActiveTerm found;
+  found.scale = term.scale_on(tensor_name);
+  if (found.scale == 0) return {};
+  if (!(std::abs(found.scale) <= std::numeric_limits<float>::max())) {
+    throw UsageError({{},
+                      std::string(tensor_name),
+                      "a scale of " + scale_text(found.scale),
+                      "one that float32 can hold",
+                      {}});
+  }
+  found.minuend_source = term.minuend.get();
+  found.minuend = minuend;
+  found.subtrahend_source = term.subtrahend.get();
+  found.subtrahend = subtrahend;
+  return found;
+}
+
 }  // namespace
+
+std::string scale_text(double scale) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.15g", scale);
+  return text;
+}
 
 std::shared_ptr<const TaskVector::Form> single_term(SourcePtr minuend, SourcePtr subtrahend) {
   return std::make_shared<const TaskVector::Form>(
@@ -110,20 +142,21 @@ double Term::scale_on(std::string_view tensor_name) const {
 
 std::vector<ActiveTerm> active_terms(const TaskVector::Form& form, std::string_view tensor_name) {
   std::vector<ActiveTerm> active;
+  for (const Term& term : form.terms)
+    if (const auto found = active_term(term, tensor_name)) active.push_back(*found);
+  return active;
+}
+
+std::vector<ActiveTerm> active_terms(const TaskVector::Form& form,
+                                     const std::vector<std::string>& tensor_names) {
+  std::vector<ActiveTerm> active;
   for (const Term& term : form.terms) {
-    const TensorInfo* minuend = term.minuend->find(tensor_name);
-    if (minuend == nullptr || !is_computable(minuend->dtype)) continue;
-    const TensorInfo* subtrahend = term.subtrahend ? term.subtrahend->find(tensor_name) : nullptr;
-    if (term.subtrahend && (subtrahend == nullptr || !is_computable(subtrahend->dtype))) continue;
-    const double scale = term.scale_on(tensor_name);
-    if (scale == 0) continue;
-    ActiveTerm found;
-    found.scale = scale;
-    found.minuend_source = term.minuend.get();
-    found.minuend = minuend;
-    found.subtrahend_source = term.subtrahend.get();
-    found.subtrahend = subtrahend;
-    active.push_back(found);
+    for (const std::string& name : tensor_names) {
+      const auto found = active_term(term, name);
+      if (!found) continue;
+      active.push_back(*found);
+      break;
+    }
   }
   return active;
 }

@@ -31,6 +31,9 @@ struct NamedScales {
 /// What multiplies a term tensor by tensor: a mask or per-layer coefficients.
 using Gate = std::variant<Selection, LayerScales, NamedScales>;
 
+/// A scale as formulas and messages show it.
+std::string scale_text(double scale);
+
 /// A gate as a formula shows it: `.only(layer=3)`.
 std::string describe_gate(const Gate& gate);
 
@@ -79,8 +82,13 @@ struct ActiveTerm {
   bool operator==(const ActiveTerm&) const = default;
 };
 
-/// The terms that reach a tensor, in the order written.
+/// The terms that reach a tensor, in the order written. Throws UsageError for a scale beyond
+/// float32's range.
 std::vector<ActiveTerm> active_terms(const TaskVector::Form& form, std::string_view tensor_name);
+
+/// The same for a tensor of several names (a tied head), each term by the first that it reaches.
+std::vector<ActiveTerm> active_terms(const TaskVector::Form& form,
+                                     const std::vector<std::string>& tensor_names);
 
 /// The dtype that the sum of the terms has: f64 when one operand is, else f32.
 Dtype sum_dtype(const std::vector<ActiveTerm>& terms);

@@ -16,7 +16,11 @@ auto has_id(std::uint64_t id) {
 }
 
 [[noreturn]] void refuse_unknown() {
-  throw UsageError({{}, {}, "an edit that has been undone", "one that is applied", {}});
+  throw UsageError({{},
+                    {},
+                    "an edit that has been undone, or whose change is not made yet",
+                    "one that is applied",
+                    {}});
 }
 
 }  // namespace
@@ -78,13 +82,13 @@ void LiveState::refresh(AppliedEdit& edit) const {
         edit.effective.scaled_by_layer(edit.layers->layers, edit.layers->outside_layers);
   }
   edit.reaches.clear();
-  std::set<std::size_t> reached;  // tied tensors are changed once
+  std::set<std::size_t> reached;
   for (const std::string& name : edit.effective.names()) {
-    auto terms = active_terms(edit.effective.form(), name);
     const auto place = places_.find(name);
     if (!place) throw missing_weight(name, edit.effective, weights_);
-    require_writable(name, *place, terms);
-    if (reached.insert(*place).second) edit.reaches.emplace_back(*place, std::move(terms));
+    require_writable(name, *place, active_terms(edit.effective.form(), name));
+    if (reached.insert(*place).second)
+      edit.reaches.emplace_back(*place, active_terms(edit.effective.form(), places_[*place].names));
   }
 }
 
@@ -110,6 +114,10 @@ std::string LiveState::failure() const {
 // --- One change --------------------------------------------------------------------------------
 
 void LiveState::change(const std::function<void(LiveEdits&)>& requests) {
+  change(requests, options_.run);
+}
+
+void LiveState::change(const std::function<void(LiveEdits&)>& requests, const RunOptions& run) {
   // Before waiting for other changes, which may be waiting for this thread's batch.
   if (batches_.is_entered_here()) {
     throw UsageError(
@@ -117,10 +125,18 @@ void LiveState::change(const std::function<void(LiveEdits&)>& requests) {
   }
   const std::lock_guard changing(changes_);
   LiveEdits next = edits();
-  remove_ended(next);
-  requests(next);
-  remove_ended(next);  // those whose objects the requests replaced
-  commit(std::move(next));
+  try {
+    remove_ended(next);
+    requests(next);
+    remove_ended(next);  // those whose objects the requests replaced
+    commit(std::move(next), run);
+  } catch (const std::exception& error) {
+    give_back_replaced(error.what());
+    throw;
+  } catch (...) {
+    give_back_replaced("a change was given up");
+    throw;
+  }
   forget_ended();
 }
 
@@ -147,12 +163,19 @@ void LiveState::require_possible(const std::vector<PlaceWrite>& writes, const Te
   std::set<const TensorSource*> sources;
   for (const PlaceWrite& write : writes) {
     const WeightPlace& at = places_[write.place];
-    if (at.weight.const_data_ptr() != at.data) {
+    if (at.weight.const_data_ptr() != at.data || at.weight.sizes() != at.shape) {
       throw UsageError({{},
                         at.names.front(),
-                        "the weight has moved to other memory",
-                        "weights that stay where they are while they are edited",
-                        "move the model first, then edit it"});
+                        "the weight has moved to other memory or has another size",
+                        "weights that stay as they were when the LiveWeights was made",
+                        "make another one of the model as it is now"});
+    }
+    if (claim_.is_taken(at.data)) {
+      throw UsageError({{},
+                        at.names.front(),
+                        "another LiveWeights has an edit in this weight",
+                        "one LiveWeights for all edits of a model, of which copies may be made",
+                        {}});
     }
     for (const ActiveTerm& term : *write.terms) {
       sources.insert(term.minuend_source);
@@ -175,12 +198,13 @@ void LiveState::require_possible(const std::vector<PlaceWrite>& writes, const Te
 }
 
 // Beside running batches: it only reads the weights.
-std::vector<std::size_t> LiveState::hold_originals(const std::vector<PlaceWrite>& writes) {
+std::vector<std::size_t> LiveState::hold_originals(const std::vector<PlaceWrite>& writes,
+                                                   const RunOptions& run) {
   std::vector<std::size_t> held;
   try {
     for (const PlaceWrite& write : writes) {
       if (originals_.holds(write.place)) continue;
-      originals_.hold(write.place, options_.run);
+      originals_.hold(write.place, run);
       held.push_back(write.place);
     }
   } catch (...) {
@@ -190,15 +214,15 @@ std::vector<std::size_t> LiveState::hold_originals(const std::vector<PlaceWrite>
   return held;
 }
 
-void LiveState::commit(LiveEdits next) {
+void LiveState::commit(LiveEdits next, const RunOptions& run) {
   Terms terms = plan(next);
   const std::vector<PlaceWrite> writes = differing(terms);
   require_possible(writes, terms);
-  const std::vector<std::size_t> held = hold_originals(writes);
+  const std::vector<std::size_t> held = hold_originals(writes, run);
   {
     const std::lock_guard alone(batches_);
     try {
-      write_places(writes, places_, originals_, options_.run);
+      write_places(writes, places_, originals_, run);
     } catch (const std::exception& error) {
       take_back(writes, error.what());
       throw;
@@ -206,7 +230,7 @@ void LiveState::commit(LiveEdits next) {
     mark(writes, true);
     publish(std::move(next), std::move(terms));
   }
-  release_originals();
+  release_unneeded();
 }
 
 void LiveState::mark(const std::vector<PlaceWrite>& writes, bool known) {
@@ -221,20 +245,25 @@ void LiveState::publish(LiveEdits edits, Terms terms) {
   ++version_;
 }
 
-void LiveState::release_originals() {
+void LiveState::release_unneeded() {
   std::vector<bool> needed(places_.size(), false);
   for (const auto& edit : edits_.list)
     for (const std::size_t place : edit->covers) needed[place] = true;
-  for (std::size_t i = 0; i < places_.size(); ++i)
-    if (originals_.holds(i) && !needed[i] && known_[i]) originals_.drop(i);
+  std::set<const void*> edited;
+  for (std::size_t i = 0; i < places_.size(); ++i) {
+    if (needed[i] || !known_[i])
+      edited.insert(places_[i].data);
+    else if (originals_.holds(i))
+      originals_.drop(i);
+  }
+  claim_.replace(std::move(edited));
 }
 
 // --- What failed -------------------------------------------------------------------------------
 
 // The state before, also when the run was cancelled; else the weights' own bytes.
 void LiveState::take_back(const std::vector<PlaceWrite>& writes, const std::string& reason) {
-  RunOptions options = options_.run;
-  options.cancel = nullptr;
+  const RunOptions options = uncancelled();
   std::vector<PlaceWrite> before;
   for (const PlaceWrite& write : writes) before.push_back({write.place, &terms_[write.place]});
   try {
@@ -243,12 +272,11 @@ void LiveState::take_back(const std::vector<PlaceWrite>& writes, const std::stri
   } catch (const std::exception&) {
     switch_all_off(writes, reason);
   }
-  release_originals();
+  release_unneeded();
 }
 
 void LiveState::switch_all_off(const std::vector<PlaceWrite>& writes, const std::string& reason) {
-  RunOptions options = options_.run;
-  options.cancel = nullptr;
+  const RunOptions options = uncancelled();
   LiveEdits off = edits();
   for (auto& edit : off.list) {
     AppliedEdit copy = *edit;
@@ -277,6 +305,12 @@ void LiveState::switch_all_off(const std::vector<PlaceWrite>& writes, const std:
   throw error;
 }
 
+RunOptions LiveState::uncancelled() const {
+  RunOptions options = options_.run;
+  options.cancel = nullptr;
+  return options;
+}
+
 void LiveState::fail(const std::string& reason) {
   const std::lock_guard lock(facts_);
   failure_ = reason;
@@ -287,12 +321,13 @@ void LiveState::fail(const std::string& reason) {
 void LiveState::end(std::uint64_t id) noexcept {
   try {
     const bool within_a_change = changes_.is_locked_here();
+    if (batches_.is_entered_here()) waits_for_batch_ = true;
     {
       const std::lock_guard lock(facts_);
       if (!within_a_change && edits_.find(id) == nullptr) return;
       ended_.push_back(id);
     }
-    if (!within_a_change) change([](LiveEdits&) {});
+    if (!within_a_change) change([](LiveEdits&) {}, uncancelled());
   } catch (const std::exception& error) {
     try {
       fail(error.what());
@@ -300,6 +335,51 @@ void LiveState::end(std::uint64_t id) noexcept {
     }
   } catch (...) {
   }
+}
+
+void LiveState::end_replaced(std::uint64_t id, std::uint64_t by) noexcept {
+  try {
+    if (changes_.is_locked_here()) {
+      const std::lock_guard lock(facts_);
+      replaced_.emplace_back(id, by);
+    }
+  } catch (...) {  // out of memory: the edit ends all the same
+  }
+  end(id);
+}
+
+// The objects that took the place of others stand for these again, as if nothing had been asked;
+// edits whose objects are gone wait for the next change.
+void LiveState::give_back_replaced(const std::string& reason) {
+  const std::lock_guard lock(facts_);
+  for (const auto& [id, by] : replaced_) {
+    const auto edit = std::find_if(edits_.list.begin(), edits_.list.end(), has_id(id));
+    if (edit == edits_.list.end()) continue;
+    AppliedEdit again = **edit;
+    again.id = by;
+    *edit = std::make_shared<const AppliedEdit>(std::move(again));
+    std::erase(ended_, id);
+  }
+  replaced_.clear();
+  std::erase_if(ended_, [&](std::uint64_t id) { return edits_.find(id) == nullptr; });
+  if (!ended_.empty()) failure_ = reason;
+}
+
+void LiveState::end_waiting() noexcept {
+  try {
+    change([](LiveEdits&) {}, uncancelled());
+  } catch (...) {  // they go on waiting, and `failure` says why
+  }
+}
+
+void LiveState::leave(std::thread::id entered_by) {
+  batches_.leave(entered_by);
+  const bool may_change = !batches_.is_entered_here() && !changes_.is_locked_here();
+  if (may_change && waits_for_batch_.exchange(false)) end_waiting();
+}
+
+LiveState::~LiveState() {
+  if (!ended_.empty()) end_waiting();
 }
 
 void LiveState::remove_ended(LiveEdits& edits) const {
@@ -311,9 +391,8 @@ void LiveState::remove_ended(LiveEdits& edits) const {
 
 void LiveState::forget_ended() {
   const std::lock_guard lock(facts_);
-  ended_.erase(std::remove_if(ended_.begin(), ended_.end(),
-                              [&](std::uint64_t id) { return edits_.find(id) == nullptr; }),
-               ended_.end());
+  std::erase_if(ended_, [&](std::uint64_t id) { return edits_.find(id) == nullptr; });
+  replaced_.clear();
   if (ended_.empty()) failure_.clear();
 }
 

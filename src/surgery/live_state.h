@@ -16,6 +16,7 @@
 #include "surgery/form.h"
 #include "surgery/original_weights.h"
 #include "surgery/place_writer.h"
+#include "surgery/weight_claim.h"
 #include "surgery/weight_places.h"
 
 namespace suture {
@@ -49,6 +50,7 @@ struct LiveEdits {
 class LiveState {
  public:
   LiveState(const StateDict& weights, LiveOptions options);
+  ~LiveState();
 
   /// Puts an edit behind the others. Throws what `LiveWeights::apply` does.
   std::uint64_t add(LiveEdits& edits, const TaskVector& vector, double scale);
@@ -62,15 +64,19 @@ class LiveState {
   /// Makes the weights what `requests` makes of the edits. Throws what `LiveWeights::change` does.
   void change(const std::function<void(LiveEdits&)>& requests);
 
-  /// Removes an edit without a word: now, or else with the next change.
+  /// Removes an edit without a word: now, or else with the next change or when a batch ends.
   void end(std::uint64_t id) noexcept;
+
+  /// The same of one whose object now stands for another; where that is asked within a change which
+  /// fails, the object stands for the first again.
+  void end_replaced(std::uint64_t id, std::uint64_t by) noexcept;
 
   /// A copy of the present edits.
   LiveEdits edits() const;
 
   /// Begins a batch and returns the version that it sees.
   std::uint64_t enter();
-  void leave(std::thread::id entered_by) { batches_.leave(entered_by); }
+  void leave(std::thread::id entered_by);
 
   std::uint64_t version() const { return version_; }
   std::uint64_t kept_bytes() const { return originals_.kept_bytes(); }
@@ -85,15 +91,20 @@ class LiveState {
   Terms plan(const LiveEdits& edits) const;
   std::vector<PlaceWrite> differing(const Terms& next) const;
   void require_possible(const std::vector<PlaceWrite>& writes, const Terms& next) const;
-  std::vector<std::size_t> hold_originals(const std::vector<PlaceWrite>& writes);
-  void commit(LiveEdits next);
+  void change(const std::function<void(LiveEdits&)>& requests, const RunOptions& run);
+  std::vector<std::size_t> hold_originals(const std::vector<PlaceWrite>& writes,
+                                          const RunOptions& run);
+  void commit(LiveEdits next, const RunOptions& run);
   void take_back(const std::vector<PlaceWrite>& writes, const std::string& reason);
   void switch_all_off(const std::vector<PlaceWrite>& writes, const std::string& reason);
   void mark(const std::vector<PlaceWrite>& writes, bool known);
   void publish(LiveEdits edits, Terms terms);
-  void release_originals();
+  void release_unneeded();
   void remove_ended(LiveEdits& edits) const;
   void forget_ended();
+  void give_back_replaced(const std::string& reason);
+  void end_waiting() noexcept;
+  RunOptions uncancelled() const;
   void fail(const std::string& reason);
 
   const LiveOptions options_;
@@ -112,7 +123,10 @@ class LiveState {
   std::atomic<bool> whole_{true};  // all are known
   std::atomic<std::uint64_t> version_{0}, last_id_{0};
   std::vector<std::uint64_t> ended_;  // edits whose objects are gone, still in `edits_`
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> replaced_;  // by which, in this change
   std::string failure_;
+  std::atomic<bool> waits_for_batch_{false};  // an edit that could not end within a batch
+  WeightClaim claim_;                         // on all memory that edits have changed
 };
 
 }  // namespace suture

@@ -15,7 +15,10 @@ LiveEdit::LiveEdit(LiveEdit&& other) noexcept
 
 LiveEdit& LiveEdit::operator=(LiveEdit&& other) noexcept {
   if (this == &other) return *this;
-  end();
+  if (state_ && state_ == other.state_)
+    state_->end_replaced(id_, other.id_);
+  else
+    end();
   state_ = std::move(other.state_);
   id_ = std::exchange(other.id_, 0);
   return *this;

@@ -1,7 +1,6 @@
 #include "suture/task_vector.h"
 
 #include <cmath>
-#include <cstdio>
 #include <unordered_set>
 #include <utility>
 
@@ -15,15 +14,9 @@
 namespace suture {
 namespace {
 
-std::string shortest(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.15g", value);
-  return text;
-}
-
 void require_finite(double scale) {
   if (!std::isfinite(scale))
-    throw UsageError({{}, {}, "a scale of " + shortest(scale), "a finite number", {}});
+    throw UsageError({{}, {}, "a scale of " + scale_text(scale), "a finite number", {}});
 }
 
 }  // namespace
@@ -34,8 +27,8 @@ std::string describe_gate(const Gate& gate) {
   if (const auto* named = std::get_if<NamedScales>(&gate)) return named->text;
   const auto& scales = std::get<LayerScales>(gate);
   std::string text = ".scaled_by_layer(";
-  for (const double scale : scales.layers) text += shortest(scale) + ", ";
-  return text + "outside " + shortest(scales.outside_layers) + ")";
+  for (const double scale : scales.layers) text += scale_text(scale) + ", ";
+  return text + "outside " + scale_text(scales.outside_layers) + ")";
 }
 
 namespace {
@@ -138,7 +131,7 @@ std::string TaskVector::formula() const {
     } else {
       text += negative ? " - " : " + ";
     }
-    if (magnitude != 1) text += shortest(magnitude) + " * ";
+    if (magnitude != 1) text += scale_text(magnitude) + " * ";
     text += describe_term(term);
   }
   return text.empty() ? "0" : text;

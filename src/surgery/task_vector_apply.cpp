@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <functional>
+#include <unordered_map>
 #include <unordered_set>
 
 #include <ATen/ATen.h>
@@ -60,6 +61,18 @@ std::string advice_on_names(const TaskVector& vector, const StateDict& weights) 
   if (mapping.empty()) return "mask it out, or check the model";
   return "the weights have other names (" + mapping.to_string() +
          "): apply vector.renamed(mapping_between(vector, weights))";
+}
+
+// Names of one memory in one shape; of memory that has one name alone, none.
+std::unordered_map<const void*, std::vector<std::string>> tied_names(const StateDict& weights) {
+  std::unordered_map<const void*, std::vector<std::string>> names;
+  for (const auto& [name, weight] : weights) {
+    if (weight.numel() == 0) continue;
+    auto& known = names[weight.const_data_ptr()];
+    if (known.empty() || weights.at(known.front()).sizes() == weight.sizes()) known.push_back(name);
+  }
+  std::erase_if(names, [](const auto& one) { return one.second.size() < 2; });
+  return names;
 }
 
 void require_all_applicable(const TaskVector& vector, const StateDict& weights) {
@@ -153,12 +166,15 @@ StateDict TaskVector::materialize(at::Device device, const RunOptions& options) 
 void TaskVector::apply_to(StateDict& weights, double scale, const RunOptions& options) const {
   const TaskVector scaled_vector = scale * *this;
   require_all_applicable(scaled_vector, weights);
-  std::unordered_set<const void*> done;  // tied tensors share memory: they are changed once
+  const auto tied = tied_names(weights);
+  std::unordered_set<const void*> done;  // tied tensors are changed once
   ResidentUpdates resident(options);
   for (const std::string& name : scaled_vector.names()) {
     const at::Tensor& weight = weights.at(name);
     if (weight.numel() > 0 && !done.insert(weight.const_data_ptr()).second) continue;
-    const auto terms = active_terms(scaled_vector.form(), name);
+    const auto names = tied.find(weight.const_data_ptr());
+    const auto terms = names == tied.end() ? active_terms(scaled_vector.form(), name)
+                                           : active_terms(scaled_vector.form(), names->second);
     if (resident.can_take(weight)) {
       resident.add(weight, terms);
     } else {

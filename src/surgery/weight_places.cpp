@@ -41,6 +41,7 @@ WeightPlaces::WeightPlaces(const StateDict& weights) {
     std::size_t index = places_.size();
     if (place.unfit.empty() && tensor.numel() > 0) {
       place.data = tensor.const_data_ptr();
+      place.shape = tensor.sizes().vec();
       const View view{place.data, tensor.scalar_type(), tensor.sizes().vec(),
                       tensor.strides().vec()};
       index = known.emplace(view, index).first->second;

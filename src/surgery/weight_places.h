@@ -18,7 +18,8 @@ namespace suture {
 /// Memory that weights live in: one tensor, or several that are the same view of it (a tied head).
 struct WeightPlace {
   at::Tensor weight;
-  const void* data = nullptr;          ///< Where it was when the place was made.
+  const void* data = nullptr;          ///< Where it was when the place was made,
+  std::vector<std::int64_t> shape{};   ///< and of which shape.
   std::vector<std::string> names{};    ///< At least one.
   std::vector<std::size_t> clashes{};  ///< Places that share a part of its memory.
   std::string unfit{};  ///< Why it cannot be written element by element; mostly empty.

@@ -124,6 +124,17 @@ TEST(CheckpointReads, NothingPastATensor) {
   EXPECT_TRUE(holds(refusal(std::numeric_limits<std::uint64_t>::max(), 2), "past its end"));
 }
 
+TEST(CheckpointReads, NothingOfAnotherCheckpoint) {
+  const TempDir dir;
+  SafetensorsBuilder().add("a", {1, 2}).write(dir / "m.safetensors");
+  const Checkpoint checkpoint = Checkpoint::open((dir / "m.safetensors").string());
+  TensorInfo other = *checkpoint.find("a");
+  other.file = 77;
+  char out[64];
+  EXPECT_TRUE(holds(thrown_by<UsageError>([&] { checkpoint.read(other, 0, 4, out); }),
+                    "a tensor of another checkpoint"));
+}
+
 TEST(CheckpointReads, FromManyThreadsAtOnce) {
   const TempDir dir;
   write_sharded(dir.path());

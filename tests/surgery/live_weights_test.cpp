@@ -530,7 +530,6 @@ TEST_F(LiveWeightsTest, AThreadDoesNotWaitForItself) {
     EXPECT_TRUE(same_bits(weights_, with(skill())));
     EXPECT_TRUE(holds(live.failure(), "within a batch"));
   }
-  live.change([](LiveChange&) {});
   EXPECT_TRUE(same_bits(weights_, target_));
   EXPECT_THROW(live.change([&](LiveChange& change) {
     const LiveBatch batch = live.batch();
