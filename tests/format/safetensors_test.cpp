@@ -188,7 +188,7 @@ TEST(LayOutSafetensors, RefusesTwoTensorsOfOneName) {
   std::vector<TensorInfo> tensors{tensor_info("a", {1}, Dtype::kU8),
                                   tensor_info("a", {2}, Dtype::kF32)};
   EXPECT_TRUE(test::holds(thrown_by<FormatError>([&] { lay_out_safetensors(tensors, {}); }),
-                          "a: found two tensors of this name"));
+                          "tensor 'a': two tensors of this name"));
 }
 
 TEST(LayOutSafetensors, RefusesMetadataThatIsNotUtf8) {
