@@ -32,9 +32,9 @@ constexpr double kSmallest = std::numeric_limits<double>::min();
 // A sketch of more columns than this part of the side is no cheaper than all of a'a.
 constexpr std::int64_t kPartOfSide = 6;
 
-// The most that the squares of the leading values may be to what is left over, in the largest of
-// them. Rounding in float32 moves each by some hundred epsilon; what that takes from all of them
-// together is of the second order, so that of more than this it does not show.
+// The least that the sketch must leave over, in the largest squared value. Rounding in float32
+// moves each squared value by some hundred epsilon of the largest; what that takes from all of them
+// together is of the second order, and beside more than this it does not show.
 constexpr double kLeastLeft = 1e-2;
 
 // The leading singular vectors that are wanted: columns of unit length, but for rounding.
